@@ -1,0 +1,103 @@
+/* apply/store.h - the records of the state: typed tables in memory, with undo, views and one root.
+ *
+ * A record is (table, key) -> canonical bytes. Tables are declared (struct store_table) with a
+ * fixed key length and a longest value. The full key - table number big-endian (2 bytes) | key - is
+ * what the state tree commits to (apply/tree.h); absent and empty are different things and an empty
+ * value is never stored.
+ *
+ * Undo: store_mark and store_rollback nest freely inside a block. store_block_end closes the block:
+ * its pre-images move into the view of that height, where they serve older readers until they are
+ * dropped, oldest first, at the byte bound. The undo of the block in progress is never dropped.
+ *
+ * Memory: address space for records_max records is reserved at open and used as it fills. At
+ * records_max a new record is STATUS_FULL, on every node alike. A failure of the machine to give
+ * memory is STATUS_NO_MEMORY; the owner stops, it never answers differently.
+ *
+ * Threads: one writer; readers need the owner's lock. Nothing iterates in hash order: scans go in
+ * the order of the tree (SHA-256 of the full key), the same on every node.
+ */
+#ifndef CAIRN_APPLY_STORE_H
+#define CAIRN_APPLY_STORE_H
+
+#include <stdbool.h>
+
+#include "log/bytes.h"
+#include "log/hash.h"
+
+#define STORE_KEY_BYTES_MAX   66 /* without the table number */
+#define STORE_VALUE_BYTES_MAX 65535
+#define STORE_TABLES_MAX      64
+
+struct store_table {
+    uint16_t number; /* public, never reused */
+    const char *name;
+    uint16_t key_bytes; /* exact */
+    uint32_t value_bytes_max;
+};
+
+struct store;
+
+/* store_open makes an empty store. The tables array is borrowed for the store's life.
+ *   records_max     bound of all tables together
+ *   view_bytes_max  bound of the pre-images kept for older heights; 0 keeps none
+ * STATUS_NO_MEMORY: nothing is left behind. */
+MUST_CHECK enum status store_open(struct store **store, const struct store_table *tables,
+                                  size_t table_count, uint64_t records_max, size_t view_bytes_max);
+void store_close(struct store *store);
+
+/* store_get answers the value, borrowed until the next change of the store; .at is NULL if absent.
+ */
+struct bytes store_get(const struct store *store, uint16_t table, const uint8_t *key);
+
+/* store_prefetch hints that the record will be read soon. */
+void store_prefetch(const struct store *store, uint16_t table, const uint8_t *key);
+
+/* store_put sets a record (value_bytes >= 1); store_delete removes it, absent is fine.
+ * STATUS_FULL: records_max reached by a new record, nothing changed. */
+MUST_CHECK enum status store_put(struct store *store, uint16_t table, const uint8_t *key,
+                                 const uint8_t *value, size_t value_bytes);
+MUST_CHECK enum status store_delete(struct store *store, uint16_t table, const uint8_t *key);
+
+/* store_mark names the present point of the block; store_rollback undoes everything after it.
+ * Marks nest; a mark is void after a rollback to an earlier one and after store_block_end. */
+size_t store_mark(const struct store *store);
+void store_rollback(struct store *store, size_t mark);
+
+/* store_changes_since calls `each` once for every record touched since the mark, with its value at
+ * the mark and now (.at NULL = absent), in the order of first touch. For invariants and tests. */
+void store_changes_since(const struct store *store, size_t mark,
+                         void (*each)(void *context, uint16_t table, const uint8_t *key,
+                                      struct bytes before, struct bytes after),
+                         void *context);
+
+/* store_block_end closes the block at `height`; heights grow by one. */
+MUST_CHECK enum status store_block_end(struct store *store, uint64_t height);
+
+/* store_root brings the tree up to date and answers its root; the empty state has 32 zero bytes. It
+ * is valid inside a block too and has no effect on the records. */
+MUST_CHECK enum status store_root(struct store *store, uint8_t root[HASH_BYTES]);
+
+/* store_root_recompute builds the root from all records from scratch (invariant I41); O(n log n).
+ */
+MUST_CHECK enum status store_root_recompute(const struct store *store, uint8_t root[HASH_BYTES]);
+
+uint64_t store_record_count(const struct store *store, uint16_t table);
+uint64_t store_records(const struct store *store);
+
+/* store_scan walks the records of one table in tree order from the tree position `from` (SHA-256 of
+ * a full key, inclusive; NULL = start) until `each` answers false. At `height`; STATUS_VIEW_GONE if
+ * its view was dropped, STATUS_NOT_FOUND if it is in the future. */
+MUST_CHECK enum status store_scan(const struct store *store, uint16_t table, uint64_t height,
+                                  const uint8_t *from,
+                                  bool (*each)(void *context, const uint8_t path[HASH_BYTES],
+                                               const uint8_t *key, struct bytes value),
+                                  void *context);
+
+/* store_get_at reads a record as of the end of block `height`. */
+MUST_CHECK enum status store_get_at(const struct store *store, uint64_t height, uint16_t table,
+                                    const uint8_t *key, struct bytes *value);
+
+/* store_view_oldest answers the lowest height that store_get_at can still serve. */
+uint64_t store_view_oldest(const struct store *store);
+
+#endif

@@ -1,0 +1,156 @@
+/* log/io.h - files and sockets behind one interface, so that a driver can be swapped.
+ *
+ * Drivers: uring (io_uring moves the data), posix (pread/pwrite for machines that forbid io_uring),
+ * and in tests a simulated disk that loses, tears, reorders, lies and fails. All rules above this line
+ * are the same for each driver.
+ *
+ * Asynchronous part. The caller owns a struct io_op and its buffer from io_submit until io_poll hands
+ * the op back; there is no other notification. One thread - the loop - submits and polls. Operations
+ * have no order among each other: whoever needs "write, then sync" waits for the write's completion
+ * before it submits the sync.
+ *
+ *   IO_READ, IO_WRITE  all `count` bytes or a failure: the driver goes on after short transfers,
+ *                      EINTR and EAGAIN. A read past the end is STATUS_TRUNCATED with `done` set.
+ *   IO_SYNC            fdatasync on a flusher thread (`lane` 0: the journal's own, 1: all else), never
+ *                      on the loop and never as O_DSYNC. It covers the writes completed before it was
+ *                      submitted. A failure is final: the file is never trusted again (IO errors on
+ *                      files of record are fatal to signing and are not retried).
+ *   IO_ACCEPT, IO_CONNECT, IO_RECV, IO_SEND   sockets; RECV completes with what is there (0 = closed),
+ *                      SEND sends all or fails.
+ *
+ * Blocking part: for start, recovery and tools. Same files, same faults.
+ *
+ * Durability: IO_SYNC or io_file_sync makes the bytes and the length of a file durable; the name only
+ * after io_dir_sync of its directory.
+ */
+#ifndef CAIRN_LOG_IO_H
+#define CAIRN_LOG_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log/status.h"
+
+#define IO_PATH_MAX 1024
+
+enum io_kind { IO_READ, IO_WRITE, IO_SYNC, IO_ACCEPT, IO_CONNECT, IO_RECV, IO_SEND };
+
+enum io_lane { IO_LANE_JOURNAL, IO_LANE_OTHER, IO_LANE_COUNT };
+
+struct io_op {
+    enum io_kind kind;
+    enum io_lane lane;    /* IO_SYNC */
+    int file;             /* from io_open, io_listen, IO_ACCEPT or IO_CONNECT */
+    uint8_t *buffer;      /* IO_READ, IO_WRITE, IO_RECV, IO_SEND; aligned to 4096 for direct files */
+    size_t count;         /* bytes wanted */
+    uint64_t offset;      /* IO_READ, IO_WRITE */
+    uint64_t tag;         /* the caller's, untouched */
+    void *owner;          /* the caller's, untouched */
+    const void *address;  /* IO_CONNECT: struct sockaddr */
+    unsigned address_bytes;
+
+    enum status status;   /* set on completion */
+    int error;            /* errno of a failure, for the trace; 0 otherwise */
+    size_t done;          /* bytes transferred; IO_ACCEPT, IO_CONNECT: the new descriptor in `file` */
+
+    struct io_op *next;   /* driver's */
+    uint64_t driver[4];   /* driver's */
+};
+
+/* Flags of io_open. */
+#define IO_OPEN_CREATE    1u /* make it if absent (mode 0600) */
+#define IO_OPEN_EXCLUSIVE 2u /* with CREATE: STATUS_EXISTS if present */
+#define IO_OPEN_WRITE     4u /* read and write; otherwise read only */
+#define IO_OPEN_DIRECT    8u /* bypass the page cache where the file system can; else silently not */
+
+struct io;
+
+/* The interface of a driver. `self` is the driver's own object; the functions mirror the io_* calls. */
+struct io_driver {
+    const char *name;
+    enum status (*open)(void *self, const char *path, unsigned flags, int *file);
+    enum status (*close)(void *self, int file);
+    enum status (*read_at)(void *self, int file, uint64_t offset, uint8_t *buffer, size_t count,
+                           size_t *done);
+    enum status (*write_at)(void *self, int file, uint64_t offset, const uint8_t *buffer, size_t count);
+    enum status (*file_sync)(void *self, int file);
+    enum status (*file_size)(void *self, int file, uint64_t *size);
+    enum status (*truncate)(void *self, int file, uint64_t size);
+    enum status (*allocate)(void *self, int file, uint64_t offset, uint64_t count);
+    enum status (*lock)(void *self, int file);
+    enum status (*rename)(void *self, const char *from, const char *to);
+    enum status (*unlink)(void *self, const char *path);
+    enum status (*mkdir)(void *self, const char *path);
+    enum status (*dir_sync)(void *self, const char *path);
+    enum status (*list)(void *self, const char *path, void (*each)(void *context, const char *name),
+                        void *context);
+    enum status (*space)(void *self, const char *path, uint64_t *free_bytes);
+    enum status (*submit)(void *self, struct io_op *op);
+    enum status (*poll)(void *self, int64_t timeout_us, struct io_op **done, size_t done_max,
+                        size_t *done_count);
+    void (*wake)(void *self);
+    void (*deinit)(void *self);
+};
+
+struct io {
+    const struct io_driver *driver;
+    void *self;
+};
+
+/* io_uring_init, io_posix_init start a driver with its two flusher threads and room for
+ * `ops_max` operations in flight. io_auto_init takes uring if the kernel permits it, else posix.
+ * STATUS_UNSUPPORTED: io_uring is forbidden or absent here. */
+MUST_CHECK enum status io_uring_init(struct io *io, unsigned ops_max);
+MUST_CHECK enum status io_posix_init(struct io *io, unsigned ops_max);
+MUST_CHECK enum status io_auto_init(struct io *io, unsigned ops_max);
+/* io_deinit stops the threads; no operation may be in flight. */
+void io_deinit(struct io *io);
+
+MUST_CHECK enum status io_open(struct io *io, const char *path, unsigned flags, int *file);
+MUST_CHECK enum status io_close(struct io *io, int file);
+/* io_read_at reads up to count bytes; *done < count only at the end of the file. */
+MUST_CHECK enum status io_read_at(struct io *io, int file, uint64_t offset, uint8_t *buffer,
+                                  size_t count, size_t *done);
+/* io_read_exact is STATUS_TRUNCATED when the file ends before. */
+MUST_CHECK enum status io_read_exact(struct io *io, int file, uint64_t offset, uint8_t *buffer,
+                                     size_t count);
+MUST_CHECK enum status io_write_at(struct io *io, int file, uint64_t offset, const uint8_t *buffer,
+                                   size_t count);
+MUST_CHECK enum status io_file_sync(struct io *io, int file);
+MUST_CHECK enum status io_file_size(struct io *io, int file, uint64_t *size);
+MUST_CHECK enum status io_truncate(struct io *io, int file, uint64_t size);
+/* io_allocate reserves space without changing the size (FALLOC_FL_KEEP_SIZE). */
+MUST_CHECK enum status io_allocate(struct io *io, int file, uint64_t offset, uint64_t count);
+/* io_lock takes an exclusive lock, retrying for a second: io_uring keeps a dead process's descriptor
+ * alive for a moment. STATUS_LOCKED: another process holds it. */
+MUST_CHECK enum status io_lock(struct io *io, int file);
+MUST_CHECK enum status io_rename(struct io *io, const char *from, const char *to);
+MUST_CHECK enum status io_unlink(struct io *io, const char *path);
+/* io_mkdir makes one directory, mode 0700; STATUS_OK if it stands already. */
+MUST_CHECK enum status io_mkdir(struct io *io, const char *path);
+MUST_CHECK enum status io_dir_sync(struct io *io, const char *path);
+/* io_list calls `each` for every entry but . and .., in byte order of the names. */
+MUST_CHECK enum status io_list(struct io *io, const char *path,
+                               void (*each)(void *context, const char *name), void *context);
+MUST_CHECK enum status io_space(struct io *io, const char *path, uint64_t *free_bytes);
+
+/* io_submit hands an operation to the driver. STATUS_FULL: ops_max are in flight. Every accepted
+ * operation comes back through io_poll exactly once, failed ones included. */
+MUST_CHECK enum status io_submit(struct io *io, struct io_op *op);
+/* io_poll waits up to timeout_us (0: not at all, negative: for ever) for a completion or a wake and
+ * hands back up to done_max completed operations; zero of them after a wake or at the time limit. */
+MUST_CHECK enum status io_poll(struct io *io, int64_t timeout_us, struct io_op **done,
+                               size_t done_max, size_t *done_count);
+/* io_wake makes the current or next io_poll return; any thread may call it. */
+void io_wake(struct io *io);
+
+/* io_listen opens a listening TCP socket on a numeric address, for IO_ACCEPT; *port receives the
+ * bound port. Not part of the driver: sockets are never simulated at this level. */
+MUST_CHECK enum status io_listen(const char *address, uint16_t port, int *file, uint16_t *bound_port);
+
+/* io_write_file replaces a small file atomically: temporary beside it, sync, rename, directory sync. */
+MUST_CHECK enum status io_write_file(struct io *io, const char *path, const uint8_t *bytes,
+                                     size_t count);
+
+#endif
