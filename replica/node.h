@@ -1,0 +1,132 @@
+/* replica/node.h - a running node: one loop thread that owns everything, and the doors to it.
+ *
+ * The loop thread owns journal, chain log, mempool, consensus core and ledger; it alone drives the I/O
+ * (DESIGN: who owns what). Other threads come in by two doors:
+ *
+ *   submit   node_submit hands transactions to the verify pool; the loop admits them and answers.
+ *   read     node_read_begin/_end hold the state lock shared; the loop holds it exclusively only while
+ *            it folds a block. Blocks, receipts and events are read from the published files
+ *            (node_chain), which never change under a reader.
+ *
+ * A head is published after its state is visible and its files are durable, so that whoever sees the
+ * height can read everything about it. Every write or sync error is fatal to signing: the loop stops,
+ * node_run answers it, readers go on until node_close.
+ */
+#ifndef CAIRN_REPLICA_NODE_H
+#define CAIRN_REPLICA_NODE_H
+
+#include "apply/ledger.h"
+#include "log/chain.h"
+#include "log/index.h"
+#include "log/io.h"
+#include "replica/mempool.h"
+
+struct node;
+
+struct node_options {
+    const char *home;                /* holds validator/ and data/ */
+    enum { NODE_IO_AUTO, NODE_IO_URING, NODE_IO_POSIX } io_backend;
+    struct bytes genesis;            /* canonical genesis, borrowed for the node's life */
+    const uint8_t *secret_key;       /* [64] Ed25519 consensus key, borrowed; NULL: follow only */
+    struct mempool_limits mempool;
+    unsigned verify_threads;         /* 1..16 */
+    uint64_t reserve_bytes;          /* free space under which the node stops proposing */
+    size_t view_bytes_max;
+    bool full_checks;
+};
+
+/* What a reader sees of the newest finished block. */
+struct node_head {
+    uint64_t height, time_us, epoch, round;
+    uint8_t block_id[HASH_BYTES];
+    uint8_t state_root[HASH_BYTES];  /* after this height, computed here */
+    uint64_t certified_height;       /* newest height whose root a committed header names */
+    uint64_t tx_total;               /* transactions in blocks 1..height */
+    uint64_t event_total;
+};
+
+struct node_stats {
+    struct node_head head;
+    uint64_t journal_groups, journal_bytes, journal_syncs, journal_sync_us_total, journal_sync_us_max;
+    uint64_t chain_bytes, chain_segments;
+    uint64_t mempool_txs, mempool_bytes, mempool_rejected, mempool_evicted, mempool_expired;
+    uint64_t submitted, verified, verify_failed;
+    uint64_t apply_us_total, blocks_applied, state_records;
+    uint64_t rounds, proposals, votes, quarantined, free_bytes, start_us;
+    uint64_t replay_blocks, replay_target;   /* progress of the start */
+    bool ready, signing;
+    const char *io_name;
+    const char *stopped;                     /* why the loop stopped, NULL while it runs */
+};
+
+/* node_open recovers: journal, chain log, state by replay. It does not sign anything yet.
+ * STATUS_AMNESIA, STATUS_CORRUPT, STATUS_LOCKED, STATUS_WRONG_CHAIN: see `why` (static text). */
+MUST_CHECK enum status node_open(struct node **node, const struct node_options *options,
+                                 const char **why);
+
+/* node_run is the loop; it returns after node_stop (STATUS_OK) or a fatal error. */
+MUST_CHECK enum status node_run(struct node *node);
+
+/* node_stop asks the loop to end; any thread, also a signal handler. */
+void node_stop(struct node *node);
+
+/* node_close releases everything; no other thread may use the node any more. */
+void node_close(struct node *node);
+
+/* ---- doors for other threads ---- */
+
+struct node_verdict {
+    enum status status;      /* STATUS_OK: admitted or known; else why the bytes were refused */
+    enum outcome outcome;    /* with STATUS_RANGE: the ledger's refusal (tx_check or nonce, balance) */
+    bool known;              /* it was in the pool or committed before */
+    bool has_id;             /* the bytes opened, so that `id` is set */
+    uint8_t id[HASH_BYTES];
+    uint64_t expected_nonce; /* next nonce of the sender, pending ones counted */
+    uint64_t required_fee;
+};
+
+/* node_submit verifies and admits a batch of transactions, and waits for the verdicts.
+ *   txs[count]       borrowed for the call; verdicts[count] filled
+ * STATUS_BUSY: the queue is full, nothing was taken. STATUS_TIMEOUT: outcome unknown, submit again.
+ * STATUS_CLOSED: the loop has stopped. */
+MUST_CHECK enum status node_submit(struct node *node, const struct bytes *txs, size_t count,
+                                   struct node_verdict *verdicts, uint64_t timeout_us);
+
+/* node_read_begin takes the state lock shared and answers the ledger; hold it for one small read. */
+struct ledger *node_read_begin(struct node *node);
+void node_read_end(struct node *node);
+/* node_write_begin takes it exclusively, for ledger_simulate only. */
+struct ledger *node_write_begin(struct node *node);
+void node_write_end(struct node *node);
+
+void node_head(struct node *node, struct node_head *head);
+
+/* node_wait_height waits until the published height is at least `height` or the time is over; it
+ * answers the published height. Used by streams and by wait=committed. */
+uint64_t node_wait_height(struct node *node, uint64_t height, uint64_t timeout_us);
+
+struct chain_reader *node_chain(struct node *node);
+struct tx_index *node_index(struct node *node);
+const uint8_t *node_genesis_id(const struct node *node);
+struct bytes node_genesis(const struct node *node);
+
+/* node_mempool_nonce answers the sender's next nonce with pending transactions counted.
+ * node_mempool_find tells whether a transaction is pending. node_mempool_failed tells whether it was
+ * dropped lately, and why (kept for the last 65,536 of them). */
+uint64_t node_mempool_nonce(struct node *node, const uint8_t sender[32]);
+bool node_mempool_find(struct node *node, const uint8_t id[32]);
+bool node_mempool_failed(struct node *node, const uint8_t id[32], const char **reason);
+
+/* node_tx_failed_read streams transactions that left the pool without inclusion (expired, replaced,
+ * evicted): entries after `sequence`, at most `max`, without waiting. They are local notices, not
+ * ledger events. */
+struct node_tx_failed {
+    uint64_t sequence;
+    uint8_t id[HASH_BYTES];
+    const char *reason;      /* static: "expired", "replaced", "evicted", "invalid" */
+};
+size_t node_tx_failed_read(struct node *node, uint64_t sequence, struct node_tx_failed *out, size_t max);
+
+void node_stats(struct node *node, struct node_stats *stats);
+
+#endif
