@@ -1,0 +1,257 @@
+/* log/trace: every line is one well-formed line, whatever the texts in it say. */
+#include "log/trace.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int ends[2];
+static char text[65536];
+
+static void start(enum trace_format format, const char *spec)
+{
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    assert_int_equal(trace_init(format, spec, ends[1]), STATUS_OK);
+}
+
+/* What was written so far, ended by NUL; closes the pipe. */
+static const char *finish(void)
+{
+    size_t count = 0;
+    ssize_t got;
+    while ((got = read(ends[0], text + count, sizeof text - 1 - count)) > 0) {
+        count += (size_t)got;
+    }
+    text[count] = 0;
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(trace_init(TRACE_FORMAT_LOGFMT, "off", STDERR_FILENO), STATUS_OK);
+    return text;
+}
+
+/* The line behind its time stamp. */
+static const char *after_time(const char *line)
+{
+    assert_memory_equal(line, "ts=20", 5);
+    assert_int_equal(line[13], 'T');
+    assert_int_equal(line[29], 'Z');
+    return line + 31;
+}
+
+static void trace_logfmt_types_every_field(void **state)
+{
+    (void)state;
+    const uint8_t id[] = {0x00, 0xab, 0xff};
+    start(TRACE_FORMAT_LOGFMT, "info");
+    TRACE(INFO, "replica", "commit", "block committed", trace_u64("height", UINT64_MAX),
+          trace_i64("skew", INT64_MIN), trace_hex("block", id, sizeof id),
+          trace_status("why", STATUS_NO_SPACE), trace_string("peer", "10.0.0.1"),
+          trace_string("none", NULL));
+    assert_string_equal(after_time(finish()),
+                        "level=info module=replica target=commit msg=\"block committed\" "
+                        "height=18446744073709551615 skew=-9223372036854775808 block=00abff "
+                        "why=no_space peer=10.0.0.1 none=\"\"\n");
+}
+
+static void trace_logfmt_forges_no_line_and_no_field(void **state)
+{
+    (void)state;
+    start(TRACE_FORMAT_LOGFMT, "info");
+    TRACE(WARN, "api", "http", "odd", trace_string("a", "x\nlevel=error"),
+          trace_string("b", "q\"=\\"), trace_string("c", "\033[2J\x7f"),
+          trace_string("d", "\xc2\x9b"), trace_string("e", "\xff\xc3"),
+          trace_string("f", "gr\xc3\xbc\xc3\x9f"));
+    assert_string_equal(after_time(finish()),
+                        "level=warn module=api target=http msg=odd a=\"x\\nlevel=error\" "
+                        "b=\"q\\\"=\\\\\" c=\"\\u001b[2J\\u007f\" d=\"\\u009b\" "
+                        "e=\"\xef\xbf\xbd\xef\xbf\xbd\" f=\"gr\xc3\xbc\xc3\x9f\"\n");
+}
+
+static void trace_json_parses_whatever_the_text(void **state)
+{
+    (void)state;
+    start(TRACE_FORMAT_JSON, "info");
+    char every[256];
+    for (int i = 0; i < 255; i++) {
+        every[i] = (char)(i + 1);
+    }
+    every[255] = 0;
+    TRACE(ERROR, "log", "io", "a \"quoted\" text", trace_string("every", every), trace_u64("n", 7));
+    json_error_t error;
+    json_t *root = json_loads(finish(), JSON_REJECT_DUPLICATES, &error);
+    assert_non_null(root);
+    assert_string_equal(json_string_value(json_object_get(root, "msg")), "a \"quoted\" text");
+    assert_string_equal(json_string_value(json_object_get(root, "level")), "error");
+    assert_int_equal(json_integer_value(json_object_get(root, "n")), 7);
+    const char *back = json_string_value(json_object_get(root, "every"));
+    assert_memory_equal(back, every, 0x7f);
+    json_decref(root);
+}
+
+static void trace_line_is_bounded_and_says_what_is_missing(void **state)
+{
+    (void)state;
+    static char big[3000];
+    memset(big, 'x', sizeof big - 1);
+    enum trace_format formats[] = {TRACE_FORMAT_JSON, TRACE_FORMAT_LOGFMT, TRACE_FORMAT_TERMINAL};
+    for (size_t i = 0; i < 3; i++) {
+        start(formats[i], "info");
+        TRACE(INFO, "api", "big", big, trace_string("a", big), trace_string("b", big),
+              trace_string("c", big), trace_string("d", big), trace_u64("small", 1));
+        const char *line = finish();
+        assert_true(strlen(line) <= TRACE_LINE_BYTES_MAX);
+        assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+        assert_non_null(strstr(line, formats[i] == TRACE_FORMAT_JSON ? "\"truncated\":true"
+                                                                     : " truncated=true"));
+        assert_non_null(strstr(line, "small"));
+        if (formats[i] != TRACE_FORMAT_JSON) continue;
+        json_t *root = json_loads(line, 0, NULL);
+        assert_non_null(root);
+        json_decref(root);
+    }
+}
+
+static void trace_levels_hold_for_each_module(void **state)
+{
+    (void)state;
+    start(TRACE_FORMAT_LOGFMT, "warn,replica=debug,api=off");
+    assert_true(trace_enabled(TRACE_DEBUG, "replica"));
+    assert_false(trace_enabled(TRACE_TRACE, "replica"));
+    assert_true(trace_enabled(TRACE_WARN, "log"));
+    assert_false(trace_enabled(TRACE_INFO, "log"));
+    assert_false(trace_enabled(TRACE_ERROR, "api"));
+    assert_false(trace_enabled(TRACE_INFO, "replica2"));
+    assert_int_equal(trace_set_level("log", TRACE_TRACE), STATUS_OK);
+    assert_true(trace_enabled(TRACE_TRACE, "log"));
+    assert_int_equal(trace_set_level(NULL, TRACE_ERROR), STATUS_OK);
+    assert_false(trace_enabled(TRACE_WARN, "tools"));
+    assert_int_equal(trace_set_levels("log=off"), STATUS_OK);
+    assert_true(trace_enabled(TRACE_INFO, "replica"));
+    assert_false(trace_enabled(TRACE_DEBUG, "replica"));
+    assert_true(trace_enabled(TRACE_ERROR, "api"));
+    finish();
+}
+
+static void trace_refuses_malformed_levels_whole(void **state)
+{
+    (void)state;
+    static const char *const BAD[] = {"",         "loud",        "info,",      "info,warn",
+                                      "replica=", "=info",       "replica=in", "Rep=info",
+                                      "info,,",   "a=info,info", ",info",      "info, a=warn"};
+    start(TRACE_FORMAT_LOGFMT, "error");
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        assert_int_equal(trace_parse_levels(BAD[i]), STATUS_USAGE);
+        assert_int_equal(trace_set_levels(BAD[i]), STATUS_USAGE);
+    }
+    assert_false(trace_enabled(TRACE_WARN, "replica"));
+    enum trace_format format;
+    assert_int_equal(trace_parse_format("json", &format), STATUS_OK);
+    assert_int_equal(format, TRACE_FORMAT_JSON);
+    assert_int_equal(trace_parse_format("xml", &format), STATUS_USAGE);
+    finish();
+}
+
+static int evaluated;
+
+static uint64_t evaluate(void)
+{
+    evaluated++;
+    return 1;
+}
+
+static void trace_skips_fields_of_unwanted_events(void **state)
+{
+    (void)state;
+    start(TRACE_FORMAT_LOGFMT, "info");
+    TRACE(DEBUG, "log", "io", "not wanted", trace_u64("n", evaluate()));
+    TRACE(INFO, "log", "io", "wanted", trace_u64("n", evaluate()));
+    finish();
+    assert_int_equal(evaluated, 1);
+}
+
+static void trace_auto_is_logfmt_without_a_terminal(void **state)
+{
+    (void)state;
+    start(TRACE_FORMAT_AUTO, "info");
+    TRACE(INFO, "log", "io", "plain");
+    assert_string_equal(after_time(finish()), "level=info module=log target=io msg=plain\n");
+    start(TRACE_FORMAT_TERMINAL, "info");
+    TRACE(INFO, "log", "io", "not\033coloured");
+    const char *line = finish();
+    assert_null(strchr(line, '\033'));
+    assert_non_null(strstr(line, " INFO  log/io: not\\u001bcoloured\n"));
+}
+
+static void trace_counts_lines_that_a_full_pipe_refused(void **state)
+{
+    (void)state;
+    start(TRACE_FORMAT_LOGFMT, "info");
+    static char filler[65536];
+    memset(filler, 'f', sizeof filler);
+    while (write(ends[1], filler, sizeof filler) > 0) {
+    }
+    TRACE(INFO, "log", "io", "lost");
+    TRACE(INFO, "log", "io", "lost");
+    while (read(ends[0], filler, sizeof filler) > 0) {
+    }
+    TRACE(INFO, "log", "io", "back");
+    TRACE(INFO, "log", "io", "next");
+    const char *line = finish();
+    assert_null(strstr(line, "lost"));
+    assert_non_null(strstr(line, "msg=back dropped=2\n"));
+    assert_non_null(strstr(line, "msg=next\n"));
+}
+
+static void *chatter(void *file)
+{
+    (void)file;
+    for (int i = 0; i < 100; i++) {
+        TRACE(INFO, "log", "thread", "steady", trace_string("text", "0123456789"));
+    }
+    return NULL;
+}
+
+static void trace_lines_of_threads_never_mix(void **state)
+{
+    (void)state;
+    start(TRACE_FORMAT_LOGFMT, "info");
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, chatter, NULL), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    int lines = 0;
+    for (char *at = (char *)finish(), *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+        *end = 0;
+        assert_string_equal(after_time(at),
+                            "level=info module=log target=thread msg=steady text=0123456789");
+        lines++;
+    }
+    assert_int_equal(lines, 400);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trace_logfmt_types_every_field),
+        cmocka_unit_test(trace_logfmt_forges_no_line_and_no_field),
+        cmocka_unit_test(trace_json_parses_whatever_the_text),
+        cmocka_unit_test(trace_line_is_bounded_and_says_what_is_missing),
+        cmocka_unit_test(trace_levels_hold_for_each_module),
+        cmocka_unit_test(trace_refuses_malformed_levels_whole),
+        cmocka_unit_test(trace_skips_fields_of_unwanted_events),
+        cmocka_unit_test(trace_auto_is_logfmt_without_a_terminal),
+        cmocka_unit_test(trace_counts_lines_that_a_full_pipe_refused),
+        cmocka_unit_test(trace_lines_of_threads_never_mix),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
