@@ -1,27 +1,36 @@
 /* log/io.h - files and sockets behind one interface, so that a driver can be swapped.
  *
  * Drivers: uring (io_uring moves the data), posix (pread/pwrite for machines that forbid io_uring),
- * and in tests a simulated disk that loses, tears, reorders, lies and fails. All rules above this line
- * are the same for each driver.
+ * and in tests a simulated disk that loses, tears, reorders, lies and fails. All rules above this
+ * line are the same for each driver.
  *
- * Asynchronous part. The caller owns a struct io_op and its buffer from io_submit until io_poll hands
- * the op back; there is no other notification. One thread - the loop - submits and polls. Operations
- * have no order among each other: whoever needs "write, then sync" waits for the write's completion
- * before it submits the sync.
+ * Asynchronous part. The caller owns a struct io_op and its buffer from io_submit until io_poll
+ * hands the op back; there is no other notification. One thread - the loop - submits and polls.
+ * Operations have no order among each other: whoever needs "write, then sync" waits for the write's
+ * completion before it submits the sync.
  *
  *   IO_READ, IO_WRITE  all `count` bytes or a failure: the driver goes on after short transfers,
  *                      EINTR and EAGAIN. A read past the end is STATUS_TRUNCATED with `done` set.
- *   IO_SYNC            fdatasync on a flusher thread (`lane` 0: the journal's own, 1: all else), never
- *                      on the loop and never as O_DSYNC. It covers the writes completed before it was
- *                      submitted. A failure is final: the file is never trusted again (IO errors on
- *                      files of record are fatal to signing and are not retried).
- *   IO_ACCEPT, IO_CONNECT, IO_RECV, IO_SEND   sockets; RECV completes with what is there (0 = closed),
- *                      SEND sends all or fails.
+ *   IO_SYNC            fdatasync on a flusher thread (`lane` 0: the journal's own, 1: all else),
+ *                      never on the loop and never as O_DSYNC. It covers the writes completed
+ *                      before it was submitted. A failure is final: the file is never trusted again
+ *                      (errors on files of record are fatal to signing and are not retried).
+ *   IO_ACCEPT          `file` is the listening socket; on success it becomes the new connection.
+ *   IO_CONNECT         makes the socket: `file` is set when io_submit returns, and -1 after a
+ *                      failure. The kernel gives up after about 15 s.
+ *   IO_RECV, IO_SEND   RECV completes with what is there (0 = closed by the peer), SEND sends all
+ *                      or fails. Small messages leave at once (TCP_NODELAY).
+ *
+ * A file or socket is closed only when no operation on it is in flight; io_socket_shutdown makes
+ * the pending ones of a socket complete. Operations are not cancelled otherwise.
  *
  * Blocking part: for start, recovery and tools. Same files, same faults.
  *
- * Durability: IO_SYNC or io_file_sync makes the bytes and the length of a file durable; the name only
- * after io_dir_sync of its directory.
+ * Files opened with IO_OPEN_DIRECT: buffer, offset and count are multiples of IO_ALIGN; so is
+ * `done`, except at the end of the file.
+ *
+ * Durability: IO_SYNC or io_file_sync makes the bytes and the length of a file durable; the name
+ * only after io_dir_sync of its directory.
  */
 #ifndef CAIRN_LOG_IO_H
 #define CAIRN_LOG_IO_H
@@ -32,7 +41,8 @@
 
 #include "log/status.h"
 
-#define IO_PATH_MAX 1024
+#define IO_PATH_MAX 1024 /* with the terminating zero */
+#define IO_ALIGN    4096 /* of buffer, offset and count of direct files */
 
 enum io_kind { IO_READ, IO_WRITE, IO_SYNC, IO_ACCEPT, IO_CONNECT, IO_RECV, IO_SEND };
 
@@ -40,22 +50,22 @@ enum io_lane { IO_LANE_JOURNAL, IO_LANE_OTHER, IO_LANE_COUNT };
 
 struct io_op {
     enum io_kind kind;
-    enum io_lane lane;    /* IO_SYNC */
-    int file;             /* from io_open, io_listen, IO_ACCEPT or IO_CONNECT */
-    uint8_t *buffer;      /* IO_READ, IO_WRITE, IO_RECV, IO_SEND; aligned to 4096 for direct files */
-    size_t count;         /* bytes wanted */
-    uint64_t offset;      /* IO_READ, IO_WRITE */
-    uint64_t tag;         /* the caller's, untouched */
-    void *owner;          /* the caller's, untouched */
-    const void *address;  /* IO_CONNECT: struct sockaddr */
+    enum io_lane lane;   /* IO_SYNC */
+    int file;            /* from io_open, io_listen, IO_ACCEPT or IO_CONNECT */
+    uint8_t *buffer;     /* IO_READ, IO_WRITE, IO_RECV, IO_SEND */
+    size_t count;        /* bytes wanted, at least 1 */
+    uint64_t offset;     /* IO_READ, IO_WRITE */
+    uint64_t tag;        /* the caller's, untouched */
+    void *owner;         /* the caller's, untouched */
+    const void *address; /* IO_CONNECT: struct sockaddr */
     unsigned address_bytes;
 
-    enum status status;   /* set on completion */
-    int error;            /* errno of a failure, for the trace; 0 otherwise */
-    size_t done;          /* bytes transferred; IO_ACCEPT, IO_CONNECT: the new descriptor in `file` */
+    enum status status; /* set on completion */
+    int error;          /* errno of a failure, for the trace; 0 otherwise */
+    size_t done;        /* bytes transferred */
 
-    struct io_op *next;   /* driver's */
-    uint64_t driver[4];   /* driver's */
+    struct io_op *next; /* driver's */
+    uint64_t driver[4]; /* driver's */
 };
 
 /* Flags of io_open. */
@@ -66,16 +76,19 @@ struct io_op {
 
 struct io;
 
-/* The interface of a driver. `self` is the driver's own object; the functions mirror the io_* calls. */
+/* The interface of a driver. `self` is the driver's own object; the functions mirror the io_*
+ * calls. */
 struct io_driver {
     const char *name;
     enum status (*open)(void *self, const char *path, unsigned flags, int *file);
     enum status (*close)(void *self, int file);
     enum status (*read_at)(void *self, int file, uint64_t offset, uint8_t *buffer, size_t count,
                            size_t *done);
-    enum status (*write_at)(void *self, int file, uint64_t offset, const uint8_t *buffer, size_t count);
+    enum status (*write_at)(void *self, int file, uint64_t offset, const uint8_t *buffer,
+                            size_t count);
     enum status (*file_sync)(void *self, int file);
     enum status (*file_size)(void *self, int file, uint64_t *size);
+    bool (*file_is_direct)(void *self, int file);
     enum status (*truncate)(void *self, int file, uint64_t size);
     enum status (*allocate)(void *self, int file, uint64_t offset, uint64_t count);
     enum status (*lock)(void *self, int file);
@@ -99,8 +112,10 @@ struct io {
 };
 
 /* io_uring_init, io_posix_init start a driver with its two flusher threads and room for
- * `ops_max` operations in flight. io_auto_init takes uring if the kernel permits it, else posix.
- * STATUS_UNSUPPORTED: io_uring is forbidden or absent here. */
+ * `ops_max` (1 to 16384) operations in flight. io_auto_init takes uring if the kernel permits it,
+ * else posix. The thread that first submits or polls is the loop thread.
+ * STATUS_UNSUPPORTED: io_uring is forbidden or absent here; STATUS_RANGE: ops_max is out of range.
+ */
 MUST_CHECK enum status io_uring_init(struct io *io, unsigned ops_max);
 MUST_CHECK enum status io_posix_init(struct io *io, unsigned ops_max);
 MUST_CHECK enum status io_auto_init(struct io *io, unsigned ops_max);
@@ -119,11 +134,13 @@ MUST_CHECK enum status io_write_at(struct io *io, int file, uint64_t offset, con
                                    size_t count);
 MUST_CHECK enum status io_file_sync(struct io *io, int file);
 MUST_CHECK enum status io_file_size(struct io *io, int file, uint64_t *size);
+/* io_file_is_direct: IO_OPEN_DIRECT was asked for and the file system and device can do it. */
+bool io_file_is_direct(struct io *io, int file);
 MUST_CHECK enum status io_truncate(struct io *io, int file, uint64_t size);
 /* io_allocate reserves space without changing the size (FALLOC_FL_KEEP_SIZE). */
 MUST_CHECK enum status io_allocate(struct io *io, int file, uint64_t offset, uint64_t count);
-/* io_lock takes an exclusive lock, retrying for a second: io_uring keeps a dead process's descriptor
- * alive for a moment. STATUS_LOCKED: another process holds it. */
+/* io_lock takes an exclusive lock, retrying for a second: io_uring keeps a dead process's
+ * descriptor alive for a moment. STATUS_LOCKED: another process holds it. */
 MUST_CHECK enum status io_lock(struct io *io, int file);
 MUST_CHECK enum status io_rename(struct io *io, const char *from, const char *to);
 MUST_CHECK enum status io_unlink(struct io *io, const char *path);
@@ -139,17 +156,40 @@ MUST_CHECK enum status io_space(struct io *io, const char *path, uint64_t *free_
  * operation comes back through io_poll exactly once, failed ones included. */
 MUST_CHECK enum status io_submit(struct io *io, struct io_op *op);
 /* io_poll waits up to timeout_us (0: not at all, negative: for ever) for a completion or a wake and
- * hands back up to done_max completed operations; zero of them after a wake or at the time limit. */
+ * hands back up to done_max completed operations; zero of them after a wake or at the time limit,
+ * or for no reason at all. */
 MUST_CHECK enum status io_poll(struct io *io, int64_t timeout_us, struct io_op **done,
                                size_t done_max, size_t *done_count);
 /* io_wake makes the current or next io_poll return; any thread may call it. */
 void io_wake(struct io *io);
 
-/* io_listen opens a listening TCP socket on a numeric address, for IO_ACCEPT; *port receives the
- * bound port. Not part of the driver: sockets are never simulated at this level. */
-MUST_CHECK enum status io_listen(const char *address, uint16_t port, int *file, uint16_t *bound_port);
+/* Sockets are not part of the driver: they are never simulated at this level. */
 
-/* io_write_file replaces a small file atomically: temporary beside it, sync, rename, directory sync. */
+/* A socket address for IO_CONNECT: the bytes of a struct sockaddr_in or sockaddr_in6. */
+struct io_address {
+    _Alignas(8) uint8_t bytes[28];
+    unsigned count;
+};
+
+/* io_address_parse takes a numeric IPv4 or IPv6 address without brackets. STATUS_USAGE: it is none.
+ */
+MUST_CHECK enum status io_address_parse(const char *text, uint16_t port,
+                                        struct io_address *address);
+
+/* io_listen opens a listening TCP socket on a numeric address, for IO_ACCEPT; *bound_port receives
+ * the port, chosen by the kernel if `port` is 0. STATUS_USAGE: not an address; STATUS_BUSY: the
+ * port is taken. */
+MUST_CHECK enum status io_listen(const char *address, uint16_t port, int *file,
+                                 uint16_t *bound_port);
+
+/* io_socket_shutdown ends both directions of a connected, connecting or listening socket:
+ * operations in flight on it complete soon, RECV with 0 bytes or a failure, all others with a
+ * failure. */
+void io_socket_shutdown(int file);
+
+/* io_write_file replaces a small file atomically: PATH.tmp beside it, sync, rename, directory sync.
+ * After a failure the old content stands, except that a failed directory sync leaves either; a
+ * PATH.tmp left by a crash is overwritten. STATUS_RANGE: the path is too long. */
 MUST_CHECK enum status io_write_file(struct io *io, const char *path, const uint8_t *bytes,
                                      size_t count);
 
