@@ -76,8 +76,9 @@ void node_close(struct node *node);
 /* ---- doors for other threads ---- */
 
 struct node_verdict {
-    enum status status;      /* STATUS_OK: admitted or known; else why the bytes were refused */
-    enum outcome outcome;    /* with STATUS_RANGE: the ledger's refusal (tx_check or nonce, balance) */
+    enum status status;      /* STATUS_OK: admitted or known; else why it was refused */
+    enum outcome outcome;    /* with STATUS_RANGE: the ledger's refusal, OUTCOME_OK: the bytes' */
+    enum mempool_answer answer; /* with STATUS_FULL: the mempool's refusal */
     bool known;              /* it was in the pool or committed before */
     bool has_id;             /* the bytes opened, so that `id` is set */
     uint8_t id[HASH_BYTES];
