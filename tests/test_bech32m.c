@@ -89,7 +89,7 @@ static void address_text_is_pinned(void **state)
     uint8_t zero[ADDRESS_BYTES] = {0}, back[ADDRESS_BYTES];
     char text[ADDRESS_TEXT_BYTES];
     address_format(zero, text);
-    assert_string_equal(text, "cairn1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqql0lnj");
+    assert_string_equal(text, "cairn1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqql0lnj");
     assert_int_equal(address_parse(text, back), STATUS_OK);
     assert_memory_equal(back, zero, ADDRESS_BYTES);
 }
