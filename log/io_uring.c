@@ -11,6 +11,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "log/io_internal.h"
 
@@ -40,8 +42,10 @@ static void uring_arm_wake(struct uring *uring)
 static enum status uring_enable(struct uring *uring)
 {
     if (uring->enabled) return STATUS_OK;
-    int result = io_uring_enable_rings(&uring->ring);
-    if (result < 0) return status_from_errno(-result);
+    /* liburing 2.3 declares io_uring_enable_rings, but its shared library does not export it. */
+    long result = syscall(SYS_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+                          NULL, 0);
+    if (result < 0) return status_from_errno(errno);
     uring->enabled = true;
     uring_arm_wake(uring);
     return STATUS_OK;
