@@ -88,7 +88,7 @@ struct bytes schema_read_text(struct reader *r, uint64_t lo, uint64_t hi)
 
 uint32_t schema_read_count(struct reader *r, uint64_t lo, uint64_t hi)
 {
-    return (uint32_t)schema_read_number(r, 2, lo, hi);
+    return (uint32_t)schema_read_number(r, SCHEMA_LENGTH_BYTES(hi), lo, hi);
 }
 
 bool schema_read_flag(struct reader *r)
@@ -122,7 +122,7 @@ void schema_write_bytes(struct writer *w, struct bytes value, uint64_t lo, uint6
 
 void schema_write_list(struct writer *w, const struct list *list, uint64_t lo, uint64_t hi)
 {
-    schema_write_number(w, 2, list->count, lo, hi);
+    schema_write_number(w, SCHEMA_LENGTH_BYTES(hi), list->count, lo, hi);
     write_copy(w, list->at, list->bytes);
 }
 

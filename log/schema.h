@@ -22,8 +22,8 @@
  *     NAME_schema                          the description, for JSON, help texts and generators
  *
  * Wire format, little-endian, no padding: numbers in their width; HASH, KEY, ADDRESS 32 bytes,
- * SIGNATURE 64; BYTES and TEXT a length (u16 if hi <= 65535, else u32) and the bytes; LIST a u16
- * count and the elements; OPTION one byte 0 or 1, then the value if 1. TEXT is well-formed UTF-8
+ * SIGNATURE 64; BYTES and TEXT a length (u16 if hi <= 65535, else u32) and the bytes; LIST a count
+ * in the same width and the elements; OPTION one byte 0 or 1, then the value if 1. TEXT is well-formed UTF-8
  * (RFC 3629) without control characters. Each value has exactly one encoding, so encode(decode(x)) == x.
  *
  * A LIST stays encoded: `struct list` borrows its bytes, validated by read; walk it with
@@ -148,7 +148,7 @@ void schema_write_list(struct writer *w, const struct list *list, uint64_t lo, u
 #define SCHEMA_MAX_TEXT(type, hi)      (SCHEMA_LENGTH_BYTES(hi) + (hi))
 #define SCHEMA_MAX_STRUCT(type, hi)    type##_bytes_max
 #define SCHEMA_MAX_OPTION(type, hi)    (1 + type##_bytes_max)
-#define SCHEMA_MAX_LIST(type, hi)      (2 + (hi) * type##_bytes_max)
+#define SCHEMA_MAX_LIST(type, hi)      (SCHEMA_LENGTH_BYTES(hi) + (hi) * type##_bytes_max)
 
 /* reading; `r` and `v` are the generated function's parameters */
 #define SCHEMA_READ_U8(type, name, lo, hi)  v->name = (uint8_t)schema_read_number(r, 1, lo, hi);

@@ -1,0 +1,127 @@
+/* apply/tables.h - the records of the state: their numbers, keys and values.
+ *
+ * Presence rules (invariant I5): a balance record exists iff its amount is not zero, an account
+ * record iff its nonce is not zero. Keys are the canonical bytes of their declaration.
+ *
+ * Numbers are public, never reused; tests/golden/tables.txt pins them.
+ */
+#ifndef CAIRN_APPLY_TABLES_H
+#define CAIRN_APPLY_TABLES_H
+
+#include "apply/genesis.h"
+#include "apply/store.h"
+#include "log/merkle.h"
+
+/* ---- keys ---- */
+
+#define SLOT_KEY_FIELDS(F) F(U8, _, slot, 0, 2, NONE, "0, or as the table says")
+SCHEMA_DECLARE(slot_key, SLOT_KEY_FIELDS)
+
+#define ADDRESS_KEY_FIELDS(F) F(ADDRESS, _, address, 0, 0, NONE, "account")
+SCHEMA_DECLARE(address_key, ADDRESS_KEY_FIELDS)
+
+#define BALANCE_KEY_FIELDS(F)                                                                      \
+    F(ADDRESS, _, address, 0, 0, NONE, "owner")                                                    \
+    F(U32, _, asset, 0, UINT32_MAX, NONE, "asset number, 0 is the coin")
+SCHEMA_DECLARE(balance_key, BALANCE_KEY_FIELDS)
+
+#define ASSET_KEY_FIELDS(F) F(U32, _, asset, 0, UINT32_MAX, NONE, "asset number, 0 is the coin")
+SCHEMA_DECLARE(asset_key, ASSET_KEY_FIELDS)
+
+#define EPOCH_KEY_FIELDS(F) F(U64, _, epoch, 0, UINT64_MAX, NONE, "epoch number")
+SCHEMA_DECLARE(epoch_key, EPOCH_KEY_FIELDS)
+
+#define PARKED_KEY_FIELDS(F)                                                                       \
+    F(U64, _, height, 0, UINT64_MAX, HEIGHT, "where it was due")                                   \
+    F(U16, _, index, 0, UINT16_MAX, COUNT, "among those of the height")
+SCHEMA_DECLARE(parked_key, PARKED_KEY_FIELDS)
+
+/* ---- values ---- */
+
+#define CHAIN_HEAD_FIELDS(F)                                                                       \
+    F(U64, _, height, 0, UINT64_MAX, HEIGHT, "last executed block")                                \
+    F(U64, _, time_us, 0, UINT64_MAX, US, "its time")                                              \
+    F(HASH, _, block_id, 0, 0, NONE, "its id; the genesis id at height 0")                         \
+    F(HASH, _, receipts_root, 0, 0, NONE, "root of its receipts; zero at height 0")
+SCHEMA_DECLARE(chain_head, CHAIN_HEAD_FIELDS)
+
+#define ACCOUNT_FIELDS(F) F(U64, _, nonce, 1, UINT64_MAX, COUNT, "paid transactions so far")
+SCHEMA_DECLARE(account, ACCOUNT_FIELDS)
+
+#define BALANCE_FIELDS(F) F(U64, _, amount, 1, AMOUNT_MAX, BASE, "liquid amount")
+SCHEMA_DECLARE(balance, BALANCE_FIELDS)
+
+#define SUPPLY_FIELDS(F)                                                                           \
+    F(U64, _, issued, 1, AMOUNT_MAX, BASE, "all balances together")                                \
+    F(U64, _, burned, 0, AMOUNT_MAX, BASE, "balance of the burned pool")
+SCHEMA_DECLARE(supply, SUPPLY_FIELDS)
+
+#define VALIDATORS_FIELDS(F)                                                                       \
+    F(LIST, validator_entry, entries, 1, VALIDATORS_MAX, NONE, "strictly ascending by key")
+SCHEMA_DECLARE(validators, VALIDATORS_FIELDS)
+
+/* end_at, next_set_hash: set by the block that freezes the next set; UINT64_MAX and zero before. */
+#define EPOCH_RECORD_FIELDS(F)                                                                     \
+    F(U64, _, number, 0, UINT64_MAX, NONE, "the running epoch")                                    \
+    F(U64, _, base_height, 0, UINT64_MAX, HEIGHT, "its base: the last block before it")            \
+    F(HASH, _, base_id, 0, 0, NONE, "id of the base")                                              \
+    F(U64, _, base_time_us, 0, UINT64_MAX, US, "time of the base")                                 \
+    F(U64, _, end_at, 0, UINT64_MAX, HEIGHT, "executed heights from here on end it")               \
+    F(HASH, _, next_set_hash, 0, 0, NONE, "next validators and parameters")
+SCHEMA_DECLARE(epoch_record, EPOCH_RECORD_FIELDS)
+
+/* RFC 6962 frontier; leaf h - 1 hashes block id | receipts root of height h. `nodes` are the
+ * 32-byte roots of the complete subtrees, largest first, one for each set bit of `count`. */
+#define FRONTIER_RECORD_FIELDS(F)                                                                  \
+    F(U64, _, count, 0, UINT64_MAX, COUNT, "leaves")                                               \
+    F(BYTES, _, nodes, 0, MERKLE_DEPTH_MAX *HASH_BYTES, NONE, "subtree roots")
+SCHEMA_DECLARE(frontier_record, FRONTIER_RECORD_FIELDS)
+
+/* Where the chain log goes on after the head (log/segment.h). */
+#define POSITION_RECORD_FIELDS(F)                                                                  \
+    F(U64, _, segment, 0, UINT64_MAX, COUNT, "number of the segment")                              \
+    F(U64, _, first_height, 0, UINT64_MAX, HEIGHT, "its first block")                              \
+    F(U64, _, offset, 0, UINT64_MAX, BYTE, "end of the head block in it")
+SCHEMA_DECLARE(position_record, POSITION_RECORD_FIELDS)
+
+#define PARKED_RECORD_FIELDS(F)                                                                    \
+    F(U16, _, item, 0, UINT16_MAX, NONE, "kind of the due item")                                   \
+    F(U16, _, invariant, 0, UINT16_MAX, NONE, "what it would have broken")                         \
+    F(U64, _, time_us, 0, UINT64_MAX, US, "block time of the attempt")
+SCHEMA_DECLARE(parked_record, PARKED_RECORD_FIELDS)
+
+/* Slots of the params table. */
+#define PARAMS_CURRENT   0 /* of the running epoch */
+#define PARAMS_SCHEDULED 1 /* asked for; frozen by the block that sets end_at */
+#define PARAMS_NEXT      2 /* frozen for the next epoch */
+
+/* A validator set stays for as many epochs, for evidence. */
+#define VALIDATOR_EPOCHS_KEPT 32
+
+/* X(number, upper, value record, key record, text) */
+#define TABLE_LIST(X)                                                                              \
+    X(1, HEAD, chain_head, slot_key, "the last executed block")                                    \
+    X(2, ACCOUNT, account, address_key, "nonces")                                                  \
+    X(3, BALANCE, balance, balance_key, "amounts")                                                 \
+    X(4, SUPPLY, supply, asset_key, "totals of an asset")                                          \
+    X(5, PARAMS, params, slot_key, "0 current, 1 scheduled, 2 frozen for the next epoch")          \
+    X(6, PARAMS_HISTORY, params, epoch_key, "parameters from that epoch on")                       \
+    X(7, VALIDATORS, validators, epoch_key, "validator set of an epoch")                           \
+    X(8, EPOCH, epoch_record, slot_key, "the running epoch")                                       \
+    X(9, FRONTIER, frontier_record, slot_key, "commits to every block and its receipts")           \
+    X(10, POSITION, position_record, slot_key, "end of the chain log")                             \
+    X(11, PARKED, parked_record, parked_key, "due items that were undone")
+
+enum table {
+#define X(number, upper, value, key, text) TABLE_##upper = number,
+    TABLE_LIST(X)
+#undef X
+};
+
+/* The registry, ascending by number, and the same as the store wants it. */
+extern const struct schema_entry TABLES[];
+extern const struct store_table STORE_TABLES[];
+extern const size_t TABLE_COUNT;
+const struct schema_entry *table_find(uint16_t number);
+
+#endif
