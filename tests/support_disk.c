@@ -1,0 +1,172 @@
+#include "tests/support_disk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tests/support_disk_internal.h"
+
+static const struct {
+    int error;        /* errno, or 0 when the operation is reported done */
+    unsigned classes; /* bits */
+} FAULTS[DISK_FAULT_COUNT] = {
+    [DISK_EIO] = {EIO, ~0u},
+    [DISK_ENOSPC] = {ENOSPC, 1u << CLASS_CHANGE | 1u << CLASS_WRITE | 1u << CLASS_SYNC},
+    [DISK_EDQUOT] = {EDQUOT, 1u << CLASS_CHANGE | 1u << CLASS_WRITE | 1u << CLASS_SYNC},
+    [DISK_EINTR] = {EINTR, ~0u},
+    [DISK_EAGAIN] = {EAGAIN, ~0u},
+    [DISK_ECANCELED] = {ECANCELED, ~0u},
+    [DISK_SHORT_READ] = {0, 1u << CLASS_READ},
+    [DISK_BIT_FLIP] = {0, 1u << CLASS_READ},
+    [DISK_MISDIRECTED_READ] = {0, 1u << CLASS_READ},
+    [DISK_SHORT_WRITE] = {EIO, 1u << CLASS_WRITE},
+    [DISK_TORN_WRITE] = {0, 1u << CLASS_WRITE},
+    [DISK_LOST_WRITE] = {0, 1u << CLASS_WRITE},
+    [DISK_MISDIRECTED_WRITE] = {0, 1u << CLASS_WRITE},
+    [DISK_LOST_SYNC] = {0, 1u << CLASS_SYNC},
+};
+
+uint64_t disk_random(struct disk *disk)
+{
+    disk->random = disk_mix(disk->random);
+    return disk->random;
+}
+
+static enum disk_fault fault_strikes(struct disk *disk, enum disk_class class)
+{
+    for (size_t i = 0; i < disk->fault_count; i++) {
+        const struct disk_armed *armed = &disk->faults[i];
+        bool due = armed->sticky ? disk->operations >= armed->at : disk->operations == armed->at;
+        if (!due || (FAULTS[armed->kind].classes >> class & 1) == 0) continue;
+        disk->fired++;
+        return armed->kind;
+    }
+    return DISK_FAULT_NONE;
+}
+
+int disk_fault_errno(enum disk_fault fault)
+{
+    return FAULTS[fault].error;
+}
+
+struct disk_start disk_begin(struct disk *disk, enum disk_class class)
+{
+    if (disk->crashed) return (struct disk_start){.is_dead = true, .status = STATUS_ABANDONED};
+    disk->operations++;
+    if (disk->operations == disk->crash_at) {
+        disk_crash(disk);
+        return (struct disk_start){.is_cut = true, .status = STATUS_ABANDONED};
+    }
+    enum disk_fault fault = fault_strikes(disk, class);
+    return (struct disk_start){.fault = fault,
+                               .status = status_from_errno(disk_fault_errno(fault))};
+}
+
+void disk_open(struct disk **disk)
+{
+    *disk = disk_require(calloc(1, sizeof **disk));
+    (*disk)->space = UINT64_C(1) << 40;
+    state_init(&(*disk)->live);
+    state_init(&(*disk)->durable);
+}
+
+void disk_close(struct disk *disk)
+{
+    for (size_t i = 0; i < disk->item_count; i++) {
+        item_free(&disk->items[i]);
+    }
+    free(disk->items);
+    state_deinit(&disk->live);
+    state_deinit(&disk->durable);
+    free(disk);
+}
+
+struct io disk_io(struct disk *disk)
+{
+    return (struct io){.driver = &DISK_DRIVER, .self = disk};
+}
+
+void disk_shuffle(struct disk *disk, uint64_t seed)
+{
+    disk->shuffled = seed != 0;
+    disk->random = seed;
+}
+
+uint64_t disk_operations(const struct disk *disk)
+{
+    return disk->operations;
+}
+
+void disk_fault(struct disk *disk, uint64_t nth, enum disk_fault kind, bool sticky)
+{
+    assert(nth > 0);
+    assert(kind > DISK_FAULT_NONE && kind < DISK_FAULT_COUNT);
+    assert(disk->fault_count < DISK_FAULTS);
+    disk->faults[disk->fault_count++] =
+        (struct disk_armed){.kind = kind, .at = disk->operations + nth, .sticky = sticky};
+}
+
+void disk_faults_clear(struct disk *disk)
+{
+    disk->fault_count = 0;
+}
+
+uint64_t disk_faults_fired(const struct disk *disk)
+{
+    return disk->fired;
+}
+
+void disk_crash_at(struct disk *disk, uint64_t nth)
+{
+    assert(nth > 0);
+    disk->crash_at = disk->operations + nth;
+}
+
+/* Writes in flight may have reached the disk: they become items while their buffers still live. */
+void disk_crash(struct disk *disk)
+{
+    if (disk->crashed) return;
+    disk->crashed = true;
+    for (size_t i = 0; i < disk->op_count; i++) {
+        const struct io_op *op = disk->ops[i];
+        if (op->kind != IO_WRITE || disk_fault_errno((enum disk_fault)op->driver[0]) != 0) continue;
+        disk_change_write(disk, disk->handles[op->file].node, op->offset, op->buffer, op->count,
+                          (enum disk_fault)op->driver[0]);
+    }
+    disk->op_count = 0;
+}
+
+bool disk_crashed(const struct disk *disk)
+{
+    return disk->crashed;
+}
+
+uint64_t disk_hash(const struct disk *disk)
+{
+    return state_hash(&disk->live);
+}
+
+bool disk_file(const struct disk *disk, const char *path, const uint8_t **bytes, size_t *count)
+{
+    unsigned node;
+    if (!state_resolve(&disk->live, path, &node)) return false;
+    if (disk->live.nodes[node].is_directory) return false;
+    *bytes = disk->live.nodes[node].at;
+    *count = disk->live.nodes[node].length;
+    return true;
+}
+
+void disk_flip(struct disk *disk, const char *path, uint64_t offset, uint8_t mask)
+{
+    unsigned node;
+    bool found = state_resolve(&disk->live, path, &node);
+    assert(found);
+    assert(offset < disk->live.nodes[node].length);
+    disk->live.nodes[node].at[offset] ^= mask;
+    if (offset < disk->durable.nodes[node].length) disk->durable.nodes[node].at[offset] ^= mask;
+}
+
+void disk_space_set(struct disk *disk, uint64_t free_bytes)
+{
+    disk->space = free_bytes;
+}

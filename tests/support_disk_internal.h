@@ -1,0 +1,126 @@
+/* tests/support_disk_internal.h - the state of a simulated disk and the changes to it.
+ *
+ * A change is made once as a struct disk_item and applied with state_apply: whole to the live
+ * state; whole to the durable state when synced; and piece by piece to the image of a power cut. */
+#ifndef CAIRN_TESTS_SUPPORT_DISK_INTERNAL_H
+#define CAIRN_TESTS_SUPPORT_DISK_INTERNAL_H
+
+#include "tests/support_disk.h"
+
+#define DISK_ROOT   0
+#define DISK_SECTOR 512
+
+/* A file or directory. Bytes in [length, room) are zero or were written before the length grew. */
+struct disk_node {
+    bool is_directory;
+    uint8_t *at;
+    size_t length, room;
+};
+
+struct disk_entry {
+    unsigned directory, node;
+    char *name;
+};
+
+struct disk_state {
+    struct disk_node *nodes; /* never removed; indices are the same in live and durable */
+    size_t node_count;
+    struct disk_entry *entries;
+    size_t entry_count;
+};
+
+enum disk_item_kind { ITEM_WRITE, ITEM_EXTEND, ITEM_TRUNCATE, ITEM_LINK, ITEM_UNLINK, ITEM_RENAME };
+
+struct disk_item {
+    enum disk_item_kind kind;
+    bool doomed; /* a sync of it failed */
+    uint64_t sequence;
+    unsigned node;   /* the file; LINK, RENAME: what the name leads to */
+    uint64_t offset; /* WRITE; EXTEND, TRUNCATE: the length */
+    uint8_t *bytes;  /* WRITE, owned */
+    size_t count;
+    unsigned directory; /* LINK, UNLINK, RENAME: where the name (the new one) is */
+    char *name;         /* owned */
+    unsigned from_directory;
+    char *from_name; /* RENAME, owned */
+};
+
+struct disk_handle {
+    bool is_open, writes, direct, locked;
+    unsigned node;
+};
+
+struct disk_armed {
+    enum disk_fault kind;
+    uint64_t at;
+    bool sticky;
+};
+
+struct disk {
+    struct disk_state live, durable;
+    struct disk_item *items;
+    size_t item_count;
+    uint64_t sequence; /* of the newest item */
+    struct disk_handle handles[DISK_FILES_MAX];
+    struct io_op *ops[DISK_OPS_MAX];
+    size_t op_count;
+    uint64_t operations, crash_at, fired;
+    struct disk_armed faults[DISK_FAULTS];
+    size_t fault_count;
+    uint64_t random;
+    bool shuffled, crashed;
+    uint64_t space;
+};
+
+/* What a fault can strike. */
+enum disk_class { CLASS_LOOK, CLASS_CHANGE, CLASS_READ, CLASS_WRITE, CLASS_SYNC };
+
+/* How an operation begins. */
+struct disk_start {
+    bool is_cut;  /* the power fails in it */
+    bool is_dead; /* it failed before */
+    enum disk_fault fault;
+    enum status status; /* of a fault with an errno; ABANDONED when cut or dead */
+};
+
+/* disk_begin counts an operation and decides what befalls it. */
+struct disk_start disk_begin(struct disk *disk, enum disk_class class);
+int disk_fault_errno(enum disk_fault fault); /* 0: the fault is reported as success */
+uint64_t disk_random(struct disk *disk);
+
+extern const struct io_driver DISK_DRIVER;
+
+/* disk_change_write makes the items of a write as the fault (or none) leaves it. */
+void disk_change_write(struct disk *disk, unsigned node, uint64_t offset, const uint8_t *buffer,
+                       size_t count, enum disk_fault fault);
+
+/* disk_require aborts the test program when memory is short. */
+void *disk_require(void *memory);
+uint64_t disk_mix(uint64_t value);
+
+void state_init(struct disk_state *state);
+void state_deinit(struct disk_state *state);
+void state_copy(const struct disk_state *from, struct disk_state *to);
+/* state_node_add makes a node without a name. */
+unsigned state_node_add(struct disk_state *state, bool is_directory);
+/* state_find_entry: the index of a name, or -1. */
+long state_find_entry(const struct disk_state *state, unsigned directory, const char *name);
+/* state_walk resolves the directory part of a path: *directory holds it, *name the last component,
+ * "" for the root itself. false: a component is missing or a file. */
+bool state_walk(const struct disk_state *state, const char *path, unsigned *directory,
+                char name[IO_PATH_MAX]);
+/* state_resolve: the node that a path names; false: none. */
+bool state_resolve(const struct disk_state *state, const char *path, unsigned *node);
+uint64_t state_hash(const struct disk_state *state);
+
+/* The pieces of a write are cut at multiples of DISK_SECTOR of the file; other items have one. */
+size_t item_pieces(const struct disk_item *item);
+void item_free(struct disk_item *item);
+
+/* Which pieces an image keeps. */
+typedef bool disk_keep(const void *context, size_t item_index, size_t piece);
+/* state_apply makes the change; keep NULL: all of it. */
+void state_apply(struct disk_state *state, const struct disk_item *item, size_t item_index,
+                 disk_keep *keep, const void *context);
+
+#endif
