@@ -1,0 +1,299 @@
+/* tools/keystore, tools/passphrase: a damaged, weakened or exposed key file is refused, clearly. */
+#include "tests/support_cmocka.h"
+
+#include "log/bytes.h"
+#include "log/hash.h"
+#include "log/io.h"
+#include "tools/keystore.h"
+#include "tools/passphrase.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PASSPHRASE       "correct horse"
+#define PASSPHRASE_COUNT 13
+
+static struct io io;
+static char folder[64], path[128];
+static const uint8_t SEED[KEYSTORE_SEED_BYTES] = {1, 2, 3, 4, 5};
+
+static int start(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/cairn-keystore-XXXXXX");
+    if (hash_init() != STATUS_OK || io_posix_init(&io, 8) != STATUS_OK || !mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/k.key", folder);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    unlink(path);
+    io_deinit(&io);
+    return rmdir(folder);
+}
+
+static struct keystore_info development_key(void)
+{
+    struct keystore_info info = {.purpose = KEYSTORE_WALLET,
+                                 .cost = KEYSTORE_COST_DEVELOPMENT,
+                                 .derived = true,
+                                 .account = 1,
+                                 .role = 2,
+                                 .index = 3};
+    unlink(path);
+    assert_int_equal(keystore_save(&io, path, &info, SEED, PASSPHRASE, PASSPHRASE_COUNT),
+                     STATUS_OK);
+    return info;
+}
+
+static void write_all(const uint8_t *bytes, size_t count)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, bytes, count), (ssize_t)count);
+    close(file);
+}
+
+static void read_all(uint8_t bytes[KEYSTORE_FILE_BYTES])
+{
+    int file = open(path, O_RDONLY);
+    assert_true(file >= 0);
+    assert_int_equal(read(file, bytes, KEYSTORE_FILE_BYTES), KEYSTORE_FILE_BYTES);
+    close(file);
+}
+
+static enum status try_open(void)
+{
+    struct keystore_key key;
+    enum status status = keystore_open(&io, path, PASSPHRASE, PASSPHRASE_COUNT, &key);
+    if (status != STATUS_OK) assert_null(key.secret);
+    keystore_close(&key);
+    return status;
+}
+
+static void keystore_gives_back_what_was_saved(void **state)
+{
+    (void)state;
+    struct keystore_info saved = development_key(), info;
+    struct keystore_key key;
+    assert_int_equal(keystore_read_info(&io, path, &info), STATUS_OK);
+    assert_int_equal(info.purpose, KEYSTORE_WALLET);
+    assert_int_equal(info.cost, KEYSTORE_COST_DEVELOPMENT);
+    assert_true(info.derived);
+    assert_int_equal(info.account * 100 + info.role * 10 + info.index, 123);
+    assert_memory_equal(info.public_key, saved.public_key, 32);
+    assert_int_equal(keystore_open(&io, path, PASSPHRASE, PASSPHRASE_COUNT, &key), STATUS_OK);
+    assert_memory_equal(key.secret, SEED, KEYSTORE_SEED_BYTES);
+    assert_memory_equal(key.secret + 32, saved.public_key, 32);
+    keystore_close(&key);
+    struct stat info_stat;
+    assert_int_equal(stat(path, &info_stat), 0);
+    assert_int_equal(info_stat.st_mode & 07777, 0600);
+}
+
+static void keystore_stores_no_plain_seed_and_no_repeated_salt(void **state)
+{
+    (void)state;
+    uint8_t first[KEYSTORE_FILE_BYTES], second[KEYSTORE_FILE_BYTES];
+    development_key();
+    read_all(first);
+    development_key();
+    read_all(second);
+    assert_null(memmem(first, sizeof first, SEED, 5));
+    assert_memory_not_equal(first + 40, second + 40, 16);
+    assert_memory_not_equal(first + 56, second + 56, 24);
+    assert_memory_not_equal(first + 112, second + 112, 48);
+}
+
+static void keystore_refuses_a_wrong_passphrase(void **state)
+{
+    (void)state;
+    struct keystore_key key;
+    development_key();
+    assert_int_equal(keystore_open(&io, path, "correct horsf", 13, &key), STATUS_BAD_PASSPHRASE);
+    assert_int_equal(keystore_open(&io, path, PASSPHRASE, 12, &key), STATUS_BAD_PASSPHRASE);
+    assert_int_equal(keystore_open(&io, path, "", 0, &key), STATUS_BAD_PASSPHRASE);
+    struct keystore_info info = {.purpose = KEYSTORE_WALLET, .cost = KEYSTORE_COST_DEVELOPMENT};
+    unlink(path);
+    assert_int_equal(keystore_save(&io, path, &info, SEED, "", 0), STATUS_RANGE);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void keystore_refuses_every_flipped_bit(void **state)
+{
+    (void)state;
+    uint8_t file[KEYSTORE_FILE_BYTES];
+    development_key();
+    read_all(file);
+    for (size_t bit = 0; bit < KEYSTORE_FILE_BYTES * 8; bit++) {
+        file[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        write_all(file, sizeof file);
+        enum status status = try_open();
+        enum status expected = STATUS_BAD_PASSPHRASE;
+        if (bit < 8 * 8 || (bit >= 28 * 8 && bit < 40 * 8)) expected = STATUS_CORRUPT;
+        if (bit >= 8 * 8 && bit < 10 * 8) expected = STATUS_UNSUPPORTED;
+        if (bit >= 10 * 8 && bit < 28 * 8)
+            assert_true(status == STATUS_CORRUPT || status == STATUS_BAD_PASSPHRASE);
+        else
+            assert_int_equal(status, expected);
+        file[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    write_all(file, sizeof file);
+    assert_int_equal(try_open(), STATUS_OK);
+}
+
+static void keystore_refuses_every_other_length(void **state)
+{
+    (void)state;
+    uint8_t file[KEYSTORE_FILE_BYTES + 1] = {0};
+    development_key();
+    read_all(file);
+    for (size_t count = 0; count <= sizeof file; count++) {
+        if (count == KEYSTORE_FILE_BYTES) continue;
+        write_all(file, count);
+        assert_int_equal(try_open(), STATUS_CORRUPT);
+    }
+}
+
+static void keystore_spends_nothing_on_a_kdf_bomb(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t passes;
+        uint64_t memory_bytes;
+    } BOMBS[] = {
+        {UINT32_MAX, UINT64_C(1) << 30},
+        {11, UINT64_C(1) << 30},
+        {3, (UINT64_C(4) << 30) + 1},
+        {4, UINT64_MAX},
+        {1, 8193},
+        {2, 8192},
+        {3, (UINT64_C(256) << 20) - 1},
+        {0, 0},
+        {2, UINT64_C(256) << 20},
+    };
+    uint8_t file[KEYSTORE_FILE_BYTES];
+    struct keystore_info info;
+    development_key();
+    read_all(file);
+    for (size_t i = 0; i < sizeof BOMBS / sizeof BOMBS[0]; i++) {
+        store_u32(file + 28, BOMBS[i].passes);
+        store_u64(file + 32, BOMBS[i].memory_bytes);
+        write_all(file, sizeof file);
+        assert_int_equal(try_open(), STATUS_CORRUPT);
+    }
+    store_u32(file + 28, KEYSTORE_PASSES_MAX);
+    store_u64(file + 32, KEYSTORE_MEMORY_BYTES_MAX);
+    assert_int_equal(keystore_decode_info(file, sizeof file, &info), STATUS_OK);
+    assert_int_equal(info.cost, KEYSTORE_COST_NORMAL);
+}
+
+static void keystore_refuses_a_file_that_others_may_read(void **state)
+{
+    (void)state;
+    struct keystore_info info;
+    development_key();
+    const mode_t modes[] = {0644, 0640, 0620, 0610, 0604, 0602, 0601};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        assert_int_equal(chmod(path, modes[i]), 0);
+        assert_int_equal(try_open(), STATUS_PERMISSION);
+        assert_int_equal(keystore_read_info(&io, path, &info), STATUS_PERMISSION);
+    }
+    assert_int_equal(keystore_read_info(&io, folder, &info), STATUS_CORRUPT);
+    unlink(path);
+    assert_int_equal(try_open(), STATUS_NOT_FOUND);
+}
+
+static void keystore_never_writes_over_a_key(void **state)
+{
+    (void)state;
+    uint8_t before[KEYSTORE_FILE_BYTES], after[KEYSTORE_FILE_BYTES];
+    struct keystore_info info = development_key();
+    read_all(before);
+    assert_int_equal(keystore_save(&io, path, &info, SEED, PASSPHRASE, PASSPHRASE_COUNT),
+                     STATUS_EXISTS);
+    read_all(after);
+    assert_memory_equal(before, after, sizeof before);
+}
+
+static void keystore_wallet_cost_is_moderate(void **state)
+{
+    (void)state;
+    struct keystore_info info = {.purpose = KEYSTORE_WALLET};
+    unlink(path);
+    assert_int_equal(keystore_save(&io, path, &info, SEED, PASSPHRASE, PASSPHRASE_COUNT),
+                     STATUS_OK);
+    assert_int_equal(info.kdf_passes, 3);
+    assert_int_equal(info.kdf_memory_bytes, UINT64_C(256) << 20);
+    assert_int_equal(try_open(), STATUS_OK);
+}
+
+static enum status read_piped(const char *text, size_t count, struct passphrase *out)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], text, count), (ssize_t)count);
+    close(ends[1]);
+    enum status status = passphrase_read_fd(ends[0], out);
+    close(ends[0]);
+    return status;
+}
+
+static void passphrase_is_one_line_as_it_stands(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {" a b ", " a b \n", " a b \r\n", " a b \nnext\n"};
+    struct passphrase passphrase;
+    for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
+        assert_int_equal(read_piped(TEXTS[i], strlen(TEXTS[i]), &passphrase), STATUS_OK);
+        assert_string_equal(passphrase.text, " a b ");
+        assert_int_equal(passphrase.count, 5);
+        passphrase_release(&passphrase);
+    }
+    static char big[PASSPHRASE_BYTES_MAX + 1];
+    memset(big, 'x', sizeof big);
+    assert_int_equal(read_piped("", 0, &passphrase), STATUS_RANGE);
+    assert_int_equal(read_piped("\n", 1, &passphrase), STATUS_RANGE);
+    assert_int_equal(read_piped("a\0b", 3, &passphrase), STATUS_RANGE);
+    assert_int_equal(read_piped(big, sizeof big, &passphrase), STATUS_RANGE);
+    assert_null(passphrase.text);
+    assert_int_equal(read_piped(big, sizeof big - 1, &passphrase), STATUS_OK);
+    passphrase_release(&passphrase);
+}
+
+static void passphrase_file_must_be_private(void **state)
+{
+    (void)state;
+    struct passphrase passphrase;
+    write_all((const uint8_t *)"secret\n", 7);
+    assert_int_equal(passphrase_read_file(path, &passphrase), STATUS_OK);
+    passphrase_release(&passphrase);
+    assert_int_equal(chmod(path, 0604), 0);
+    assert_int_equal(passphrase_read_file(path, &passphrase), STATUS_PERMISSION);
+    unlink(path);
+    assert_int_equal(passphrase_read_file(path, &passphrase), STATUS_NOT_FOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keystore_gives_back_what_was_saved),
+        cmocka_unit_test(keystore_stores_no_plain_seed_and_no_repeated_salt),
+        cmocka_unit_test(keystore_refuses_a_wrong_passphrase),
+        cmocka_unit_test(keystore_refuses_every_flipped_bit),
+        cmocka_unit_test(keystore_refuses_every_other_length),
+        cmocka_unit_test(keystore_spends_nothing_on_a_kdf_bomb),
+        cmocka_unit_test(keystore_refuses_a_file_that_others_may_read),
+        cmocka_unit_test(keystore_never_writes_over_a_key),
+        cmocka_unit_test(keystore_wallet_cost_is_moderate),
+        cmocka_unit_test(passphrase_is_one_line_as_it_stands),
+        cmocka_unit_test(passphrase_file_must_be_private),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
