@@ -19,6 +19,7 @@
 #define BLOCK_VERSION           1
 #define BLOCK_COMMANDS_MAX      8192
 #define BLOCK_BYTES_MAX         (16u * 1024 * 1024) /* of the body; the parameter may ask for less */
+#define BODY_EMPTY_BYTES        4 /* the encoding of a body without entries */
 #define SYSTEM_RECORDS_MAX      64
 #define SYSTEM_RECORD_BYTES_MAX 65535
 #define COMMAND_BYTES_MAX       65535
