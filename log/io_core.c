@@ -100,7 +100,7 @@ enum status io_core_init(struct io_core *core, unsigned ops_max)
 {
     if (ops_max == 0 || ops_max > IO_OPS_MAX) return STATUS_RANGE;
     *core = (struct io_core){.ops_max = ops_max};
-    core->event = eventfd(0, EFD_CLOEXEC);
+    core->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (core->event < 0) return status_from_errno(errno);
     if (pthread_mutex_init(&core->lock, NULL) != 0) {
         close(core->event);

@@ -37,7 +37,7 @@ struct io_flusher {
 };
 
 struct io_core {
-    int event; /* blocking eventfd: written by io_wake and the flushers, read by the loop */
+    int event; /* eventfd, never blocks: written by io_wake and the flushers, read by the loop */
     unsigned ops_max, ops_count;
     struct io_queue ready;
     pthread_mutex_t lock;
@@ -61,7 +61,7 @@ void io_core_collect(struct io_core *core);
 /* io_core_take hands up to done_max ready operations back to the caller. */
 size_t io_core_take(struct io_core *core, struct io_op **done, size_t done_max);
 void io_core_wake(struct io_core *core);
-/* io_core_drain resets the eventfd, which must be readable. */
+/* io_core_drain resets the eventfd. */
 void io_core_drain(struct io_core *core);
 
 /* io_op_start clears the result fields before the first attempt. */
