@@ -117,10 +117,9 @@ uint64_t state_hash(const struct disk_state *state);
 size_t item_pieces(const struct disk_item *item);
 void item_free(struct disk_item *item);
 
-/* Which pieces an image keeps. */
-typedef bool disk_keep(const void *context, size_t item_index, size_t piece);
-/* state_apply makes the change; keep NULL: all of it. */
+/* state_apply makes the change, of a write only the pieces that `keep` says; NULL: all of it. */
 void state_apply(struct disk_state *state, const struct disk_item *item, size_t item_index,
-                 disk_keep *keep, const void *context);
+                 bool (*keep)(const void *context, size_t item_index, size_t piece),
+                 const void *context);
 
 #endif

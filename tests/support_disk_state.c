@@ -197,7 +197,8 @@ static void node_truncate(struct disk_node *node, size_t length)
 }
 
 static void write_pieces(struct disk_node *node, const struct disk_item *item, size_t item_index,
-                         disk_keep *keep, const void *context)
+                         bool (*keep)(const void *context, size_t item_index, size_t piece),
+                         const void *context)
 {
     size_t start = (size_t)item->offset, end = start + item->count;
     node_reserve(node, end);
@@ -212,7 +213,8 @@ static void write_pieces(struct disk_node *node, const struct disk_item *item, s
 }
 
 void state_apply(struct disk_state *state, const struct disk_item *item, size_t item_index,
-                 disk_keep *keep, const void *context)
+                 bool (*keep)(const void *context, size_t item_index, size_t piece),
+                 const void *context)
 {
     assert(item->node < state->node_count);
     struct disk_node *node = &state->nodes[item->node];

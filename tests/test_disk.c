@@ -1,11 +1,7 @@
 /* The simulated disk itself: a test on a disk that does not lose what it should proves nothing. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/support_cmocka.h"
 #include "tests/support_disk.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
