@@ -162,20 +162,19 @@ enum status io_address_parse(const char *text, uint16_t port, struct io_address 
 static enum status listen_on(int file, const struct io_address *address, uint16_t *bound_port)
 {
     int on = 1;
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr_in6 six;
+        struct sockaddr_in four;
+        struct sockaddr any;
+    } bound = {0};
     socklen_t bound_bytes = sizeof bound;
     if (setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(file, (const struct sockaddr *)address->bytes, address->count) != 0 ||
-        listen(file, LISTEN_BACKLOG) != 0 ||
-        getsockname(file, (struct sockaddr *)&bound, &bound_bytes) != 0) {
+        listen(file, LISTEN_BACKLOG) != 0 || getsockname(file, &bound.any, &bound_bytes) != 0) {
         return errno == EADDRINUSE ? STATUS_BUSY : status_from_errno(errno);
     }
-    in_port_t port;
-    if (bound.ss_family == AF_INET)
-        port = ((struct sockaddr_in *)&bound)->sin_port;
-    else
-        port = ((struct sockaddr_in6 *)&bound)->sin6_port;
-    *bound_port = ntohs(port);
+    bool is_four = bound.any.sa_family == AF_INET;
+    *bound_port = ntohs(is_four ? bound.four.sin_port : bound.six.sin6_port);
     return STATUS_OK;
 }
 
@@ -183,7 +182,8 @@ enum status io_listen(const char *address, uint16_t port, int *file, uint16_t *b
 {
     struct io_address parsed;
     TRY(io_address_parse(address, port, &parsed));
-    sa_family_t family = ((const struct sockaddr *)parsed.bytes)->sa_family;
+    sa_family_t family;
+    memcpy(&family, parsed.bytes, sizeof family);
     int listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listener < 0) return status_from_errno(errno);
     enum status status = listen_on(listener, &parsed, bound_port);

@@ -168,7 +168,7 @@ enum status io_posix_init(struct io *io, unsigned ops_max)
     struct posix *posix = calloc(1, sizeof *posix);
     if (posix == NULL) return STATUS_NO_MEMORY;
     enum status status = STATUS_NO_MEMORY;
-    posix->pending = calloc(ops_max, sizeof *posix->pending);
+    posix->pending = calloc(ops_max, sizeof(struct io_op *));
     posix->polled = calloc(1 + (size_t)ops_max, sizeof *posix->polled);
     if (posix->pending != NULL && posix->polled != NULL) {
         status = io_core_init(&posix->core, ops_max);

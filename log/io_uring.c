@@ -43,8 +43,8 @@ static enum status uring_enable(struct uring *uring)
 {
     if (uring->enabled) return STATUS_OK;
     /* liburing 2.3 declares io_uring_enable_rings, but its shared library does not export it. */
-    long result = syscall(SYS_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
-                          NULL, 0);
+    long result =
+        syscall(SYS_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (result < 0) return status_from_errno(errno);
     uring->enabled = true;
     uring_arm_wake(uring);

@@ -436,7 +436,7 @@ static enum status disk_driver_poll(void *self, int64_t timeout_us, struct io_op
         struct io_op *op = disk->ops[index];
         disk->op_count--;
         memmove(&disk->ops[index], &disk->ops[index + 1],
-                (disk->op_count - index) * sizeof disk->ops[0]);
+                (disk->op_count - index) * sizeof(struct io_op *));
         disk_complete(disk, op);
         done[i] = op;
     }

@@ -167,8 +167,10 @@ static void entry_remove(struct disk_state *state, unsigned directory, const cha
 {
     long found = state_find_entry(state, directory, name);
     if (found < 0) return;
+    struct disk_entry *last = &state->entries[--state->entry_count];
     free(state->entries[found].name);
-    state->entries[found] = state->entries[--state->entry_count];
+    state->entries[found] = *last;
+    last->name = NULL; /* moved, or just released */
 }
 
 static void entry_set(struct disk_state *state, unsigned directory, const char *name, unsigned node)
