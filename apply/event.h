@@ -117,6 +117,9 @@ extern const struct schema_entry EVENTS[];
 extern const size_t EVENT_COUNT;
 const struct schema_entry *event_find(uint16_t number);
 
+/* postings_balance: debits equal credits for each asset. */
+bool postings_balance(const struct posting *postings, size_t count);
+
 /* event_check applies the rules that stand behind the codec: kind known, body of its schema, debits
  * equal to credits for each asset. STATUS_CORRUPT: they do not hold. */
 MUST_CHECK enum status event_check(const struct event *event);

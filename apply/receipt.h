@@ -37,7 +37,9 @@ MUST_CHECK enum status receipts_root_of(const struct block_receipts *receipts,
                                         const struct block_events *events,
                                         uint8_t root[HASH_BYTES]);
 
-/* receipt_leaf is the leaf hash of one receipt; `events` are the bytes of its events. */
-void receipt_leaf(struct bytes receipt, struct bytes events, uint8_t leaf[HASH_BYTES]);
+/* receipt_leaf is the leaf hash of one receipt; `events` are the bytes of its events.
+ * STATUS_NO_MEMORY. */
+MUST_CHECK enum status receipt_leaf(struct bytes receipt, struct bytes events,
+                                    uint8_t leaf[HASH_BYTES]);
 
 #endif

@@ -11,6 +11,7 @@
 #include "apply/genesis.h"
 #include "apply/store.h"
 #include "log/merkle.h"
+#include "log/segment.h"
 
 /* ---- keys ---- */
 
@@ -77,13 +78,6 @@ SCHEMA_DECLARE(epoch_record, EPOCH_RECORD_FIELDS)
     F(BYTES, _, nodes, 0, MERKLE_DEPTH_MAX *HASH_BYTES, NONE, "subtree roots")
 SCHEMA_DECLARE(frontier_record, FRONTIER_RECORD_FIELDS)
 
-/* Where the chain log goes on after the head (log/segment.h). */
-#define POSITION_RECORD_FIELDS(F)                                                                  \
-    F(U64, _, segment, 0, UINT64_MAX, COUNT, "number of the segment")                              \
-    F(U64, _, first_height, 0, UINT64_MAX, HEIGHT, "its first block")                              \
-    F(U64, _, offset, 0, UINT64_MAX, BYTE, "end of the head block in it")
-SCHEMA_DECLARE(position_record, POSITION_RECORD_FIELDS)
-
 #define PARKED_RECORD_FIELDS(F)                                                                    \
     F(U16, _, item, 0, UINT16_MAX, NONE, "kind of the due item")                                   \
     F(U16, _, invariant, 0, UINT16_MAX, NONE, "what it would have broken")                         \
@@ -98,22 +92,23 @@ SCHEMA_DECLARE(parked_record, PARKED_RECORD_FIELDS)
 /* A validator set stays for as many epochs, for evidence. */
 #define VALIDATOR_EPOCHS_KEPT 32
 
-/* X(number, upper, value record, key record, text) */
+/* X(number, upper, lower, value record, key record, text) */
 #define TABLE_LIST(X)                                                                              \
-    X(1, HEAD, chain_head, slot_key, "the last executed block")                                    \
-    X(2, ACCOUNT, account, address_key, "nonces")                                                  \
-    X(3, BALANCE, balance, balance_key, "amounts")                                                 \
-    X(4, SUPPLY, supply, asset_key, "totals of an asset")                                          \
-    X(5, PARAMS, params, slot_key, "0 current, 1 scheduled, 2 frozen for the next epoch")          \
-    X(6, PARAMS_HISTORY, params, epoch_key, "parameters from that epoch on")                       \
-    X(7, VALIDATORS, validators, epoch_key, "validator set of an epoch")                           \
-    X(8, EPOCH, epoch_record, slot_key, "the running epoch")                                       \
-    X(9, FRONTIER, frontier_record, slot_key, "commits to every block and its receipts")           \
-    X(10, POSITION, position_record, slot_key, "end of the chain log")                             \
-    X(11, PARKED, parked_record, parked_key, "due items that were undone")
+    X(1, HEAD, head, chain_head, slot_key, "the last executed block")                              \
+    X(2, ACCOUNT, account, account, address_key, "nonces")                                         \
+    X(3, BALANCE, balance, balance, balance_key, "amounts")                                        \
+    X(4, SUPPLY, supply, supply, asset_key, "totals of an asset")                                  \
+    X(5, PARAMS, params, params, slot_key, "0 current, 1 scheduled, 2 frozen for the next epoch")  \
+    X(6, PARAMS_HISTORY, params_history, params, epoch_key, "parameters from that epoch on")       \
+    X(7, VALIDATORS, validators, validators, epoch_key, "validator set of an epoch")               \
+    X(8, EPOCH, epoch, epoch_record, slot_key, "the running epoch")                                \
+    X(9, FRONTIER, frontier, frontier_record, slot_key,                                            \
+      "commits to all blocks and their receipts")                                                  \
+    X(10, POSITION, position, log_position, slot_key, "end of the chain log")                      \
+    X(11, PARKED, parked, parked_record, parked_key, "due items that were undone")
 
 enum table {
-#define X(number, upper, value, key, text) TABLE_##upper = number,
+#define X(number, upper, lower, value, key, text) TABLE_##upper = number,
     TABLE_LIST(X)
 #undef X
 };

@@ -1,0 +1,241 @@
+#include "apply/context.h"
+
+#include <stdlib.h>
+
+/* height u64, time u64, block id: the count follows. */
+#define EVENTS_COUNT_OFFSET 48
+#define EVENTS_LIST_OFFSET  52
+#define EVENTS_BYTES_START  (UINT64_C(1) << 20)
+
+_Static_assert((int)balance_key_bytes_max == 36, "address | asset");
+_Static_assert((int)balance_bytes_max == 8, "one number");
+
+struct context_mark context_mark(const struct context *context)
+{
+    return (struct context_mark){.store_mark = store_mark(context->store),
+                                 .event_bytes = context->events->bytes,
+                                 .event_count = context->events->count,
+                                 .posted = context->posted};
+}
+
+void context_undo(struct context *context, const struct context_mark *mark)
+{
+    store_rollback(context->store, mark->store_mark);
+    context->events->bytes = mark->event_bytes;
+    context->events->count = mark->event_count;
+    context->posted = mark->posted;
+    context->broken = INVARIANT_NONE;
+    context->broken_text = NULL;
+}
+
+enum outcome context_break(struct context *context, enum invariant invariant, const char *text)
+{
+    if (context->broken == INVARIANT_NONE) {
+        context->broken = invariant;
+        context->broken_text = text;
+    }
+    return OUTCOME_QUARANTINED;
+}
+
+/* failed records a failure of this machine; the outcome only unwinds, nobody will see it. */
+static enum outcome failed(struct context *context, enum status status)
+{
+    if (context->status == STATUS_OK) context->status = status;
+    return OUTCOME_QUARANTINED;
+}
+
+/* ---- records ---- */
+
+static bool is_full(const struct context *context)
+{
+    return context->tx != EVENT_SYSTEM &&
+           store_records(context->store) >= context->params->state_records_max;
+}
+
+/* put with the knowledge whether the record is new. */
+static enum outcome put(struct context *context, uint16_t table, const uint8_t *key, bool is_new,
+                        const uint8_t *value, size_t value_bytes)
+{
+    if (is_new && is_full(context)) return OUTCOME_STATE_FULL;
+    enum status status = store_put(context->store, table, key, value, value_bytes);
+    if (status == STATUS_OK) return OUTCOME_OK;
+    return status == STATUS_FULL ? OUTCOME_STATE_FULL : failed(context, status);
+}
+
+enum outcome context_put(struct context *context, uint16_t table, const uint8_t *key,
+                         const uint8_t *value, size_t value_bytes)
+{
+    bool is_new = !store_get(context->store, table, key).at;
+    return put(context, table, key, is_new, value, value_bytes);
+}
+
+enum outcome context_delete(struct context *context, uint16_t table, const uint8_t *key)
+{
+    enum status status = store_delete(context->store, table, key);
+    return status == STATUS_OK ? OUTCOME_OK : failed(context, status);
+}
+
+/* ---- balances ---- */
+
+static void balance_key_of(const uint8_t address[32], uint32_t asset,
+                           uint8_t key[balance_key_bytes_max])
+{
+    memcpy(key, address, 32);
+    store_u32(key + 32, asset);
+}
+
+uint64_t context_balance(const struct context *context, const uint8_t address[32], uint32_t asset)
+{
+    uint8_t key[balance_key_bytes_max];
+    balance_key_of(address, asset, key);
+    struct bytes value = store_get(context->store, TABLE_BALANCE, key);
+    return value.count == balance_bytes_max ? load_u64(value.at) : 0;
+}
+
+/* supply_change moves one of the totals; the record is made by the first issue of its asset. */
+static enum outcome supply_change(struct context *context, uint32_t asset, uint64_t issued,
+                                  uint64_t burned)
+{
+    uint8_t key[asset_key_bytes_max], bytes[supply_bytes_max];
+    store_u32(key, asset);
+    struct supply supply = {0};
+    struct bytes value = store_get(context->store, TABLE_SUPPLY, key);
+    CHECK(context, !value.at || supply_decode(value.at, value.count, &supply) == STATUS_OK, I5);
+    CHECK(context, amount_add(supply.issued, issued, &supply.issued) == STATUS_OK, I4);
+    CHECK(context, amount_add(supply.burned, burned, &supply.burned) == STATUS_OK, I4);
+    CHECK(context, supply.burned <= supply.issued, I2);
+    struct writer w = writer_of(bytes, sizeof bytes);
+    supply_write(&w, &supply);
+    return context_put(context, TABLE_SUPPLY, key, bytes, writer_bytes(&w));
+}
+
+/* apply_posting changes one balance record. An emptied record goes, a new one is made. */
+static enum outcome apply_posting(struct context *context, const struct posting *posting)
+{
+    bool debit = posting->side == POSTING_DEBIT;
+    if (address_is_reserved(posting->address) && posting->address[31] == POOL_ISSUANCE) {
+        CHECK(context, context->issuing && debit, I2);
+        return supply_change(context, posting->asset, posting->amount, 0);
+    }
+    uint8_t key[balance_key_bytes_max], bytes[balance_bytes_max];
+    balance_key_of(posting->address, posting->asset, key);
+    struct bytes value = store_get(context->store, TABLE_BALANCE, key);
+    CHECK(context, !value.at || value.count == balance_bytes_max, I5);
+    uint64_t amount = value.at ? load_u64(value.at) : 0;
+    bool is_new = !value.at;
+    if (debit) {
+        if (amount_sub(amount, posting->amount, &amount) != STATUS_OK)
+            return OUTCOME_INSUFFICIENT_BALANCE;
+    } else {
+        CHECK(context, amount_add(amount, posting->amount, &amount) == STATUS_OK, I4);
+    }
+    u128 weighted = (u128)balance_weight(key, posting->asset) * posting->amount;
+    context->posted += debit ? -weighted : weighted;
+    if (amount == 0) return context_delete(context, TABLE_BALANCE, key);
+    store_u64(bytes, amount);
+    enum outcome outcome = put(context, TABLE_BALANCE, key, is_new, bytes, sizeof bytes);
+    if (outcome != OUTCOME_OK) return outcome;
+    if (address_is_reserved(key) && key[31] == POOL_BURNED)
+        return supply_change(context, posting->asset, 0, posting->amount);
+    return OUTCOME_OK;
+}
+
+/* ---- events ---- */
+
+static enum status events_reserve(struct event_buffer *events, size_t more)
+{
+    if (events->capacity - events->bytes >= more) return STATUS_OK;
+    size_t capacity = events->capacity ? events->capacity : EVENTS_BYTES_START;
+    while (capacity - events->bytes < more) {
+        capacity *= 2;
+    }
+    uint8_t *at = realloc(events->at, capacity);
+    if (!at) return STATUS_NO_MEMORY;
+    events->at = at;
+    events->capacity = capacity;
+    return STATUS_OK;
+}
+
+enum status events_start(struct event_buffer *events, uint64_t height, uint64_t time_us,
+                         const uint8_t block_id[HASH_BYTES])
+{
+    events->bytes = 0;
+    events->count = 0;
+    TRY(events_reserve(events, EVENTS_LIST_OFFSET));
+    struct writer w = writer_of(events->at, events->capacity);
+    write_u64(&w, height);
+    write_u64(&w, time_us);
+    write_copy(&w, block_id, HASH_BYTES);
+    write_u32(&w, 0);
+    events->bytes = EVENTS_LIST_OFFSET;
+    return w.status;
+}
+
+struct bytes events_bytes(struct event_buffer *events)
+{
+    store_u32(events->at + EVENTS_COUNT_OFFSET, events->count);
+    return (struct bytes){events->at, events->bytes};
+}
+
+void events_free(struct event_buffer *events)
+{
+    free(events->at);
+    *events = (struct event_buffer){0};
+}
+
+enum outcome context_post(struct context *context, enum event_kind kind,
+                          const struct posting *postings, size_t count, struct bytes body)
+{
+    CHECK(context, count <= EVENT_POSTINGS_MAX, X1);
+    CHECK(context, postings_balance(postings, count), I3);
+    CHECK(context, context->events->count < EVENTS_MAX, X1);
+    uint8_t encoded[EVENT_POSTINGS_MAX * posting_bytes_max];
+    struct writer p = writer_of(encoded, sizeof encoded);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(context, postings[i].amount >= 1 && postings[i].amount <= AMOUNT_MAX, I4);
+        enum outcome outcome = apply_posting(context, &postings[i]);
+        if (outcome != OUTCOME_OK) return outcome;
+        posting_write(&p, &postings[i]);
+    }
+    struct event event = {.kind = (uint16_t)kind,
+                          .tx = context->tx,
+                          .postings = {encoded, writer_bytes(&p), (uint32_t)count},
+                          .body = body};
+    struct event_buffer *events = context->events;
+    enum status status = events_reserve(events, event_bytes_max);
+    if (status != STATUS_OK) return failed(context, status);
+    struct writer w = writer_of(events->at + events->bytes, event_bytes_max);
+    event_write(&w, &event);
+    events->bytes += writer_bytes(&w);
+    events->count++;
+    return OUTCOME_OK;
+}
+
+enum outcome context_move(struct context *context, enum event_kind kind, const uint8_t from[32],
+                          const uint8_t to[32], uint32_t asset, uint64_t amount, struct bytes body)
+{
+    struct posting postings[2] = {
+        {.asset = asset, .side = POSTING_DEBIT, .amount = amount},
+        {.asset = asset, .side = POSTING_CREDIT, .amount = amount},
+    };
+    memcpy(postings[0].address, from, 32);
+    memcpy(postings[1].address, to, 32);
+    return context_post(context, kind, postings, 2, body);
+}
+
+/* ---- invariants ---- */
+
+enum outcome context_check(struct context *context, const struct context_mark *mark,
+                           const uint8_t *only, uint64_t nonces)
+{
+    if (context->broken != INVARIANT_NONE) return OUTCOME_QUARANTINED;
+    struct change_tally tally;
+    change_tally_take(context->store, mark->store_mark, only, context->history, &tally);
+    if (tally.broken != INVARIANT_NONE)
+        return context_break(context, tally.broken, invariant_text(tally.broken));
+    CHECK(context, tally.sum == 0, I1);
+    CHECK(context, tally.weighted == context->posted - mark->posted, I3);
+    CHECK(context, tally.nonces == nonces, I34);
+    CHECK(context, !only || tally.accounts <= 1, I34);
+    return OUTCOME_OK;
+}

@@ -1,0 +1,135 @@
+#include "apply/invariant.h"
+
+#include "apply/operation.h"
+#include "apply/tables.h"
+
+const char *invariant_id(enum invariant invariant)
+{
+    switch (invariant) {
+    case INVARIANT_NONE: break;
+#define X(number, id, costs, text)                                                                 \
+    case INVARIANT_##id: return #id;
+        INVARIANT_LIST(X)
+#undef X
+    }
+    return "I?";
+}
+
+const char *invariant_text(enum invariant invariant)
+{
+    switch (invariant) {
+    case INVARIANT_NONE: break;
+#define X(number, id, costs, text)                                                                 \
+    case INVARIANT_##id: return text;
+        INVARIANT_LIST(X)
+#undef X
+    }
+    return "unknown invariant";
+}
+
+/* ---- changed ---- */
+
+uint64_t balance_weight(const uint8_t address[32], uint32_t asset)
+{
+    /* Pools differ only at the end of their addresses, accounts everywhere. */
+    uint64_t x = load_u64(address) ^ load_u64(address + 24) * UINT64_C(0x9e3779b97f4a7c15);
+    x += (uint64_t)asset * UINT64_C(0xd6e8feb86659fd93);
+    x = (x ^ x >> 32) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 29) * UINT64_C(0x94d049bb133111eb);
+    return (x ^ x >> 31) | 1;
+}
+
+struct tally_run {
+    struct change_tally *tally;
+    bool history;
+};
+
+static void tally_break(struct change_tally *tally, enum invariant invariant)
+{
+    if (tally->broken == INVARIANT_NONE) tally->broken = invariant;
+}
+
+/* amount_of answers the amount of a balance record; an absent one is 0. */
+static uint64_t amount_of(struct change_tally *tally, struct bytes value)
+{
+    if (!value.at) return 0;
+    if (value.count != balance_bytes_max) {
+        tally_break(tally, INVARIANT_I5);
+        return 0;
+    }
+    uint64_t amount = load_u64(value.at);
+    if (amount == 0) tally_break(tally, INVARIANT_I5);
+    if (amount > AMOUNT_MAX) tally_break(tally, INVARIANT_I4);
+    return amount;
+}
+
+static void tally_balance(struct change_tally *tally, const uint8_t *key, struct bytes before,
+                          struct bytes after)
+{
+    static const uint8_t BURNED[32] = {[31] = POOL_BURNED};
+    uint32_t asset = load_u32(key + 32);
+    u128 change = (u128)amount_of(tally, after) - amount_of(tally, before);
+    tally->sum += change;
+    tally->weighted += change * balance_weight(key, asset);
+    if (memcmp(key, BURNED, sizeof BURNED) == 0) tally->burned += change;
+}
+
+static void tally_account(struct change_tally *tally, const uint8_t *key, struct bytes before,
+                          struct bytes after)
+{
+    if (after.count != account_bytes_max || (before.at && before.count != account_bytes_max)) {
+        tally_break(tally, after.at ? INVARIANT_I5 : INVARIANT_I34);
+        return;
+    }
+    uint64_t was = before.at ? load_u64(before.at) : 0, is = load_u64(after.at);
+    if (is < was || (tally->only && memcmp(key, tally->only, 32) != 0))
+        tally_break(tally, INVARIANT_I34);
+    if (is == 0) tally_break(tally, INVARIANT_I5);
+    tally->nonces += is - was;
+    tally->accounts += is != was;
+}
+
+static void tally_supply(struct change_tally *tally, struct bytes before, struct bytes after)
+{
+    struct supply was = {0}, is;
+    if (before.at && supply_decode(before.at, before.count, &was) != STATUS_OK)
+        tally_break(tally, INVARIANT_I5);
+    if (!after.at || supply_decode(after.at, after.count, &is) != STATUS_OK) {
+        tally_break(tally, INVARIANT_I2);
+        return;
+    }
+    if (is.issued != was.issued) tally_break(tally, INVARIANT_I2);
+    tally->supply_burned += (u128)is.burned - was.burned;
+}
+
+static void tally_change(void *context, uint16_t table, const uint8_t *key, struct bytes before,
+                         struct bytes after)
+{
+    struct tally_run *run = context;
+    switch (table) {
+    case TABLE_BALANCE: tally_balance(run->tally, key, before, after); break;
+    case TABLE_ACCOUNT: tally_account(run->tally, key, before, after); break;
+    case TABLE_SUPPLY: tally_supply(run->tally, before, after); break;
+    case TABLE_PARAMS:
+        if (*key == PARAMS_SCHEDULED) break;
+        __attribute__((fallthrough));
+    case TABLE_HEAD:
+    case TABLE_PARAMS_HISTORY:
+    case TABLE_VALIDATORS:
+    case TABLE_EPOCH:
+    case TABLE_FRONTIER:
+    case TABLE_POSITION:
+        if (!run->history) tally_break(run->tally, INVARIANT_I42);
+        break;
+    default: break;
+    }
+}
+
+void change_tally_take(const struct store *store, size_t mark, const uint8_t *only, bool history,
+                       struct change_tally *tally)
+{
+    *tally = (struct change_tally){.only = only};
+    struct tally_run run = {.tally = tally, .history = history};
+    store_changes_since(store, mark, tally_change, &run);
+    if (tally->burned != tally->supply_burned) tally_break(tally, INVARIANT_I2);
+}

@@ -1,0 +1,74 @@
+/* apply/ledger_internal.h - the parts of the ledger: opening, transactions, block end, reading. */
+#ifndef CAIRN_APPLY_LEDGER_INTERNAL_H
+#define CAIRN_APPLY_LEDGER_INTERNAL_H
+
+#include "apply/context.h"
+#include "apply/ledger.h"
+#include "apply/receipt.h"
+
+/* Commands are opened this far ahead of execution, so that the records they will touch are on their way
+ * from memory. */
+#define LEDGER_AHEAD 8
+
+struct ledger {
+    struct store *store; /* owned */
+    struct ledger_options options;
+    const struct operation_rule *rules;
+    size_t rule_count;
+    uint8_t genesis_id[HASH_BYTES];
+    uint32_t chain_tag;
+
+    /* Copies of records: head, current parameters, epoch. */
+    uint64_t height, time_us;
+    struct params params;
+    struct epoch_record epoch;
+
+    /* The block in progress. */
+    struct context context;
+    struct context_mark block_mark;
+    uint64_t gas_used, fees_total, nonces;
+    enum invariant block_broken;
+    uint32_t quarantined;
+    bool simulating;
+
+    struct event_buffer events, genesis_events, simulation_events; /* owned */
+    struct receipt *receipts;                                      /* owned, [RECEIPTS_MAX] */
+    size_t *event_ends;      /* owned, [RECEIPTS_MAX]: where the events of each receipt end */
+    uint8_t *receipts_bytes; /* owned, [LEDGER_RECEIPTS_BYTES_MAX] */
+    uint8_t *scratch;        /* owned */
+    size_t scratch_bytes;
+};
+
+#define LEDGER_RECEIPTS_BYTES_MAX block_receipts_bytes_max
+
+/* A system item: work that is due at the end of a block, with an undo of its own. */
+enum ledger_item { ITEM_FEES_SPLIT = 1, ITEM_EPOCH_END = 2 };
+
+/* ledger_alarm tells the owner, unless a simulation runs. */
+void ledger_alarm(struct ledger *ledger, enum invariant invariant, const char *text);
+
+/* ledger_run_transaction executes one opened transaction, or with `opened` false refuses the bytes,
+ * and fills the receipt but for its events. */
+void ledger_run_transaction(struct ledger *ledger, const struct tx_view *view, bool opened,
+                            uint32_t index, struct receipt *receipt);
+
+/* ledger_run_commands executes the commands of a block and fills their receipts. */
+void ledger_run_commands(struct ledger *ledger, const struct list *commands);
+
+/* ledger_items_due runs the items of the block's end that move money: the fee split. */
+void ledger_items_due(struct ledger *ledger, const struct header *header);
+
+/* ledger_epoch_step folds the epoch: freezes the next one or starts it. */
+void ledger_epoch_step(struct ledger *ledger, const struct header *header,
+                       const uint8_t id[HASH_BYTES]);
+
+/* ledger_history folds what every executed block leaves: frontier, head, position of the chain log. */
+void ledger_history(struct ledger *ledger, const struct header *header,
+                    const uint8_t id[HASH_BYTES], const uint8_t receipts_root[HASH_BYTES],
+                    size_t block_bytes);
+
+/* ledger_reload copies head, parameters and epoch out of their records. STATUS_CORRUPT: one of them is
+ * missing or damaged. */
+MUST_CHECK enum status ledger_reload(struct ledger *ledger);
+
+#endif

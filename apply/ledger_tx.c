@@ -1,0 +1,190 @@
+/* Transactions in a block: order of checks, fee and nonce, undo, quarantine (apply/README.md). */
+#include "apply/ledger_internal.h"
+
+/* account_nonce answers the nonce of an account, 0 without a record. */
+static uint64_t account_nonce(const struct store *store, const uint8_t address[32])
+{
+    struct bytes value = store_get(store, TABLE_ACCOUNT, address);
+    return value.count == account_bytes_max ? load_u64(value.at) : 0;
+}
+
+/* precheck: everything that is refused without effect, but for room in the state. */
+static enum outcome precheck(const struct ledger *ledger, const struct tx_view *view, uint64_t gas)
+{
+    const struct tx_content *content = &view->tx.content;
+    enum outcome outcome =
+        tx_check(view, &ledger->params, ledger->chain_tag, ledger->context.height);
+    if (outcome != OUTCOME_OK) return outcome;
+    if (gas > ledger->params.block_gas_max - ledger->gas_used) return OUTCOME_BLOCK_GAS;
+    uint64_t nonce = account_nonce(ledger->store, view->sender);
+    if (content->nonce < nonce) return OUTCOME_NONCE_TOO_LOW;
+    if (content->nonce > nonce) return OUTCOME_NONCE_TOO_HIGH;
+    if (context_balance(&ledger->context, view->sender, ASSET_COIN) < content->fee)
+        return OUTCOME_FEE_UNPAYABLE;
+    return OUTCOME_OK;
+}
+
+/* charge takes fee and nonce. OUTCOME_STATE_FULL: no room for the account's record. */
+static enum outcome charge(struct context *context, const struct tx_view *view, uint64_t gas)
+{
+    const struct tx_content *content = &view->tx.content;
+    uint8_t nonce[account_bytes_max];
+    if (content->fee > 0) {
+        uint8_t collector[32], bytes[event_fee_bytes_max];
+        pool_address(POOL_FEES, collector);
+        struct event_fee fee = {.nonce = content->nonce, .gas = gas};
+        struct writer w = writer_of(bytes, sizeof bytes);
+        event_fee_write(&w, &fee);
+        enum outcome outcome = context_move(context, EVENT_FEE, view->sender, collector, ASSET_COIN,
+                                            content->fee, (struct bytes){bytes, writer_bytes(&w)});
+        if (outcome != OUTCOME_OK) return outcome;
+    }
+    store_u64(nonce, content->nonce + 1);
+    return context_put(context, TABLE_ACCOUNT, view->sender, nonce, sizeof nonce);
+}
+
+static enum outcome run_operations(struct context *context, const struct tx_view *view)
+{
+    struct reader r = list_reader(&view->tx.content.operations);
+    for (uint32_t i = 0; i < view->tx.content.operations.count; i++) {
+        struct operation operation;
+        operation_read(&r, &operation);
+        const struct operation_rule *rule =
+            operation_find(view->rules, view->rule_count, operation.kind);
+        CHECK(context, rule, X1);
+        context->operation = (uint16_t)i;
+        enum outcome outcome = rule->apply(context, operation.body);
+        if (outcome != OUTCOME_OK) return outcome;
+    }
+    return OUTCOME_OK;
+}
+
+/* quarantine undoes the whole transaction, takes fee and nonce again and says why. If even that breaks
+ * an invariant, the block is lost. */
+static enum outcome quarantine(struct ledger *ledger, const struct context_mark *start,
+                               const struct tx_view *view, uint64_t gas)
+{
+    struct context *context = &ledger->context;
+    enum invariant broken = context->broken;
+    ledger_alarm(ledger, broken, context->broken_text);
+    context_undo(context, start);
+    struct event_quarantined record = {.invariant = (uint16_t)broken};
+    uint8_t bytes[event_quarantined_bytes_max];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    event_quarantined_write(&w, &record);
+    enum outcome outcome = charge(context, view, gas);
+    if (outcome == OUTCOME_OK)
+        outcome = context_post(context, EVENT_QUARANTINED, NULL, 0,
+                               (struct bytes){bytes, writer_bytes(&w)});
+    if (outcome == OUTCOME_OK) outcome = context_check(context, start, view->sender, 1);
+    if (outcome == OUTCOME_OK) {
+        ledger->quarantined++;
+        return OUTCOME_QUARANTINED;
+    }
+    ledger->block_broken = context->broken != INVARIANT_NONE ? context->broken : broken;
+    ledger_alarm(ledger, ledger->block_broken, "taking the fee alone breaks it too");
+    context_undo(context, start);
+    return OUTCOME_BLOCK_UNDONE;
+}
+
+/* execute takes fee and nonce, then does the operations, all or none. */
+static enum outcome execute(struct ledger *ledger, const struct tx_view *view, uint64_t gas)
+{
+    struct context *context = &ledger->context;
+    struct context_mark start = context_mark(context);
+    enum outcome outcome = charge(context, view, gas);
+    if (outcome == OUTCOME_STATE_FULL) {
+        context_undo(context, &start);
+        return OUTCOME_ACCOUNT_REFUSED;
+    }
+    if (outcome == OUTCOME_OK) {
+        struct context_mark charged = context_mark(context);
+        outcome = run_operations(context, view);
+        if (context->broken == INVARIANT_NONE && outcome != OUTCOME_OK)
+            context_undo(context, &charged);
+    }
+    if (context->broken == INVARIANT_NONE &&
+        (!outcome_paid(outcome) || outcome == OUTCOME_QUARANTINED))
+        (void)context_break(context, INVARIANT_X1, "an operation answered an unpaid outcome");
+    if (context->broken == INVARIANT_NONE) (void)context_check(context, &start, view->sender, 1);
+    if (context->broken != INVARIANT_NONE) return quarantine(ledger, &start, view, gas);
+    return outcome;
+}
+
+void ledger_run_transaction(struct ledger *ledger, const struct tx_view *view, bool opened,
+                            uint32_t index, struct receipt *receipt)
+{
+    struct context *context = &ledger->context;
+    *receipt =
+        (struct receipt){.outcome = OUTCOME_MALFORMED, .first_event = context->events->count};
+    if (opened) {
+        uint64_t gas = tx_gas(view, &ledger->params);
+        context->tx = index;
+        context->sender = view->sender;
+        enum outcome outcome = precheck(ledger, view, gas);
+        if (outcome == OUTCOME_OK) outcome = execute(ledger, view, gas);
+        memcpy(receipt->tx_id, view->id, HASH_BYTES);
+        receipt->outcome = (uint16_t)outcome;
+        if (outcome_paid(outcome)) {
+            receipt->gas = gas;
+            receipt->fee = view->tx.content.fee;
+            ledger->gas_used += gas;
+            ledger->fees_total += view->tx.content.fee; /* <= supply: each fee was a balance */
+            ledger->nonces++;
+        }
+        context->sender = NULL;
+        context->tx = EVENT_SYSTEM;
+    }
+    receipt->event_count = context->events->count - receipt->first_event;
+}
+
+/* prefetch asks for what the transaction will touch first: its sender, and the recipient of a leading
+ * transfer. A hint only. */
+static void prefetch(const struct ledger *ledger, const struct tx_view *view)
+{
+    uint8_t key[balance_key_bytes_max] = {0};
+    store_prefetch(ledger->store, TABLE_ACCOUNT, view->sender);
+    memcpy(key, view->sender, 32);
+    store_prefetch(ledger->store, TABLE_BALANCE, key);
+    struct reader r = list_reader(&view->tx.content.operations);
+    struct operation operation;
+    operation_read(&r, &operation);
+    if (operation.kind != OPERATION_TRANSFER || operation.body.count < 32) return;
+    memcpy(key, operation.body.at, 32);
+    store_prefetch(ledger->store, TABLE_BALANCE, key);
+}
+
+/* A command opened ahead of its turn. */
+struct ahead {
+    struct tx_view view;
+    struct bytes bytes;
+    bool opened;
+};
+
+static void open_next(const struct ledger *ledger, struct reader *r, struct ahead *ahead)
+{
+    struct command command;
+    command_read(r, &command);
+    ahead->bytes = command.bytes;
+    ahead->opened = tx_open_rules(command.bytes.at, command.bytes.count, ledger->rules,
+                                  ledger->rule_count, &ahead->view) == STATUS_OK;
+    if (ahead->opened) prefetch(ledger, &ahead->view);
+}
+
+void ledger_run_commands(struct ledger *ledger, const struct list *commands)
+{
+    struct ahead window[LEDGER_AHEAD];
+    struct reader r = list_reader(commands);
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < commands->count; i++) {
+        for (; next < commands->count && next < i + LEDGER_AHEAD; next++) {
+            open_next(ledger, &r, &window[next % LEDGER_AHEAD]);
+        }
+        struct ahead *ahead = &window[i % LEDGER_AHEAD];
+        struct receipt *receipt = &ledger->receipts[i];
+        ledger_run_transaction(ledger, &ahead->view, ahead->opened, i, receipt);
+        if (!ahead->opened)
+            hash_bytes(HASH_TRANSACTION, ahead->bytes.at, ahead->bytes.count, receipt->tx_id);
+        ledger->event_ends[i] = ledger->context.events->bytes;
+    }
+}
