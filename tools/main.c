@@ -1,0 +1,18 @@
+/* tools/main.c - the one binary: every noun that it knows stands in this table. */
+#include "log/trace.h"
+#include "tools/command_config.h"
+#include "tools/command_keys.h"
+#include "tools/help.h"
+
+#include <unistd.h>
+
+static const struct command_set *const SETS[] = {
+    &COMMANDS_KEYS, &COMMANDS_CONFIG, &COMMANDS_COMPLETION, &COMMANDS_HELP, &COMMANDS_VERSION,
+};
+
+int main(int argc, char **argv)
+{
+    /* Commands say what they have to say themselves; `start` sets the levels of its configuration. */
+    if (trace_init(TRACE_FORMAT_AUTO, "warn", STDERR_FILENO) != STATUS_OK) return EXIT_FAILED;
+    return command_main(SETS, sizeof SETS / sizeof SETS[0], argc, argv);
+}
