@@ -19,6 +19,7 @@ static const char TAGS[][crypto_generichash_blake2b_PERSONALBYTES + 1] = {
 
 static EVP_MD *sha256_method;
 static pthread_key_t sha256_key;
+static uint8_t local_secret[crypto_shorthash_KEYBYTES];
 
 static void sha256_free(void *context)
 {
@@ -33,6 +34,7 @@ enum status hash_init(void)
     sha256_method = EVP_MD_fetch(NULL, "SHA256", NULL);
     if (!sha256_method) return STATUS_UNSUPPORTED;
     if (pthread_key_create(&sha256_key, sha256_free) != 0) return STATUS_NO_MEMORY;
+    randombytes_buf(local_secret, sizeof local_secret);
     ready = 1;
     return STATUS_OK;
 }
@@ -114,6 +116,28 @@ void sha256_tagged(uint8_t tag, const uint8_t *bytes, size_t count, uint8_t out[
                EVP_DigestUpdate(context, bytes, count) == 1 &&
                EVP_DigestFinal_ex(context, out, NULL) == 1;
     assert(good);
+}
+
+void sha256_many(const uint8_t *messages, size_t message_bytes, size_t count,
+                 uint8_t (*out)[HASH_BYTES])
+{
+    EVP_MD_CTX *context = sha256_context();
+    for (size_t i = 0; i < count; i++) {
+        int good = EVP_DigestInit_ex2(context, sha256_method, NULL) == 1 &&
+                   EVP_DigestUpdate(context, messages + i * message_bytes, message_bytes) == 1 &&
+                   EVP_DigestFinal_ex(context, out[i], NULL) == 1;
+        assert(good);
+    }
+}
+
+uint64_t hash_local(const uint8_t *bytes, size_t count)
+{
+    uint8_t out[crypto_shorthash_BYTES];
+    int error = crypto_shorthash(out, bytes, count, local_secret);
+    assert(error == 0);
+    uint64_t value;
+    memcpy(&value, out, sizeof value);
+    return value;
 }
 
 uint64_t checksum64(const uint8_t *bytes, size_t count, uint64_t seed)
