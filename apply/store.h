@@ -24,9 +24,11 @@
 #include "log/bytes.h"
 #include "log/hash.h"
 
-#define STORE_KEY_BYTES_MAX   66 /* without the table number */
-#define STORE_VALUE_BYTES_MAX 65535
-#define STORE_TABLES_MAX      64
+#define STORE_KEY_BYTES_MAX      66 /* without the table number */
+#define STORE_FULL_KEY_BYTES_MAX (2 + STORE_KEY_BYTES_MAX)
+#define STORE_VALUE_BYTES_MAX    65535
+#define STORE_TABLES_MAX         64
+#define STORE_RECORDS_MAX        (UINT64_C(1) << 30)
 
 struct store_table {
     uint16_t number; /* public, never reused */
@@ -37,8 +39,13 @@ struct store_table {
 
 struct store;
 
+/* store_full_key writes table number big-endian | key, which is what the tree commits to and what
+ * proofs are about, and answers how many bytes that is. */
+size_t store_full_key(uint16_t table, const uint8_t *key, size_t key_bytes,
+                      uint8_t out[STORE_FULL_KEY_BYTES_MAX]);
+
 /* store_open makes an empty store. The tables array is borrowed for the store's life.
- *   records_max     bound of all tables together
+ *   records_max     bound of all tables together, 1..STORE_RECORDS_MAX
  *   view_bytes_max  bound of the pre-images kept for older heights; 0 keeps none
  * STATUS_NO_MEMORY: nothing is left behind. */
 MUST_CHECK enum status store_open(struct store **store, const struct store_table *tables,
@@ -52,8 +59,9 @@ struct bytes store_get(const struct store *store, uint16_t table, const uint8_t 
 /* store_prefetch hints that the record will be read soon. */
 void store_prefetch(const struct store *store, uint16_t table, const uint8_t *key);
 
-/* store_put sets a record (value_bytes >= 1); store_delete removes it, absent is fine.
- * STATUS_FULL: records_max reached by a new record, nothing changed. */
+/* store_put sets a record; store_delete removes it, absent is fine. `value` may be borrowed from
+ * this store. STATUS_FULL: records_max reached by a new record. STATUS_RANGE: value_bytes is not
+ * 1..value_bytes_max of the table. STATUS_NO_MEMORY. Nothing changed after any of them. */
 MUST_CHECK enum status store_put(struct store *store, uint16_t table, const uint8_t *key,
                                  const uint8_t *value, size_t value_bytes);
 MUST_CHECK enum status store_delete(struct store *store, uint16_t table, const uint8_t *key);
@@ -70,7 +78,8 @@ void store_changes_since(const struct store *store, size_t mark,
                                       struct bytes before, struct bytes after),
                          void *context);
 
-/* store_block_end closes the block at `height`; heights grow by one. */
+/* store_block_end closes the block at `height`; heights grow by one, the first is free (0 after a
+ * genesis, that of the snapshot after a restore). STATUS_NO_MEMORY: stop. */
 MUST_CHECK enum status store_block_end(struct store *store, uint64_t height);
 
 /* store_root brings the tree up to date and answers its root; the empty state has 32 zero bytes. It

@@ -1,0 +1,325 @@
+#include "apply/store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "apply/store_internal.h"
+
+#define ROWS_SLACK          (UINT64_C(1) << 22) /* absent rows that one block may leave behind */
+#define UNDO_ENTRIES_MAX    (UINT32_C(1) << 28)
+#define UNDO_DATA_BYTES_MAX (UINT64_C(1) << 38)
+#define HEAP_BYTES_MAX      (UINT64_C(1) << 44)
+#define UNDO_KEEP_BYTES     ((size_t)64 << 20)
+#define AHEAD               8
+
+static enum status open_parts(struct store *store)
+{
+    uint64_t rows_max = store->records_max + ROWS_SLACK;
+    rows_max += store->view_bytes_max / sizeof(struct view_entry);
+    if (rows_max > TREE_LEAVES_MAX) rows_max = TREE_LEAVES_MAX;
+    store->rows_max = (uint32_t)rows_max;
+    uint64_t heap_bytes = rows_max * HEAP_VALUE_BYTES_MAX;
+    TRY(heap_open(&store->heap, heap_bytes < HEAP_BYTES_MAX ? heap_bytes : HEAP_BYTES_MAX));
+    TRY(tree_open(&store->tree, store->rows_max));
+    TRY(reserve_open(&store->undo, UNDO_ENTRIES_MAX * sizeof(struct undo)));
+    TRY(reserve_open(&store->undo_data, UNDO_DATA_BYTES_MAX));
+    return reserve_open(&store->dirty, rows_max * sizeof(uint64_t));
+}
+
+enum status store_open(struct store **store, const struct store_table *tables, size_t table_count,
+                       uint64_t records_max, size_t view_bytes_max)
+{
+    assert(table_count <= STORE_TABLES_MAX);
+    assert(records_max >= 1 && records_max <= STORE_RECORDS_MAX);
+    struct store *made = calloc(1, sizeof *made);
+    *store = NULL;
+    if (!made) return STATUS_NO_MEMORY;
+    made->records_max = records_max;
+    made->view_bytes_max = view_bytes_max;
+    enum status status = open_parts(made);
+    for (size_t i = 0; i < table_count && status == STATUS_OK; i++) {
+        assert(tables[i].key_bytes <= STORE_KEY_BYTES_MAX);
+        assert(tables[i].value_bytes_max >= 1 &&
+               tables[i].value_bytes_max <= STORE_VALUE_BYTES_MAX);
+        assert(!made->index_1[tables[i].number]);
+        made->index_1[tables[i].number] = (uint8_t)(i + 1);
+        status = rows_open(&made->rows[i], &tables[i], &made->heap, made->rows_max);
+        if (status == STATUS_OK) made->table_count++;
+    }
+    if (status == STATUS_OK)
+        *store = made;
+    else
+        store_close(made);
+    return status;
+}
+
+void store_close(struct store *store)
+{
+    if (!store) return;
+    view_close(store);
+    for (size_t i = 0; i < store->table_count; i++) {
+        rows_close(&store->rows[i]);
+    }
+    reserve_close(&store->dirty);
+    reserve_close(&store->undo_data);
+    reserve_close(&store->undo);
+    tree_close(&store->tree);
+    heap_close(&store->heap);
+    free(store);
+}
+
+static uint32_t index_of(const struct store *store, uint16_t table)
+{
+    assert(store->index_1[table]);
+    return store->index_1[table] - 1u;
+}
+
+const struct rows *store_rows(const struct store *store, uint16_t table)
+{
+    return &store->rows[index_of(store, table)];
+}
+
+struct bytes store_get(const struct store *store, uint16_t table, const uint8_t *key)
+{
+    const struct rows *rows = store_rows(store, table);
+    uint32_t row = rows_find(rows, key);
+    return row == ROW_NONE ? (struct bytes){0} : rows_value(rows, row);
+}
+
+void store_prefetch(const struct store *store, uint16_t table, const uint8_t *key)
+{
+    rows_prefetch(store_rows(store, table), key);
+}
+
+static void dirty_add(struct store *store, uint32_t table, uint32_t row)
+{
+    struct row *at = rows_at(&store->rows[table], row);
+    if (at->dirty_1) return;
+    *store_dirty_at(store, store->dirty_count) = (uint64_t)table << 32 | row;
+    at->dirty_1 = ++store->dirty_count;
+}
+
+static void dirty_remove(struct store *store, uint32_t table, uint32_t row)
+{
+    struct row *at = rows_at(&store->rows[table], row);
+    if (!at->dirty_1) return;
+    uint64_t last = *store_dirty_at(store, --store->dirty_count);
+    *store_dirty_at(store, at->dirty_1 - 1) = last;
+    rows_at(&store->rows[last >> 32], (uint32_t)last)->dirty_1 = at->dirty_1;
+    at->dirty_1 = 0;
+}
+
+void store_row_release(struct store *store, uint32_t table, uint32_t row)
+{
+    const struct row *at = rows_at(&store->rows[table], row);
+    if (at->value_bytes || at->undo_1 || at->view || at->leaf_1) return;
+    dirty_remove(store, table, row);
+    rows_free(&store->rows[table], row);
+    store->rows_live--;
+}
+
+static enum status undo_push(struct store *store, uint32_t table, uint32_t row)
+{
+    struct bytes value = rows_value(&store->rows[table], row);
+    struct row *at = rows_at(&store->rows[table], row);
+    if (store->undo_count == UNDO_ENTRIES_MAX ||
+        UNDO_DATA_BYTES_MAX - store->undo_data_used < value.count)
+        return STATUS_NO_MEMORY;
+    *store_undo_at(store, store->undo_count) = (struct undo){.data_at = store->undo_data_used,
+                                                             .row = row,
+                                                             .value_bytes = (uint32_t)value.count,
+                                                             .previous_1 = at->undo_1,
+                                                             .table = table};
+    if (value.count) memcpy(store->undo_data.at + store->undo_data_used, value.at, value.count);
+    store->undo_data_used += value.count;
+    at->undo_1 = ++store->undo_count;
+    return STATUS_OK;
+}
+
+/* undo_pop forgets the newest entry and answers its pre-image, good until the next push. */
+static struct bytes undo_pop(struct store *store, uint32_t *table, uint32_t *row)
+{
+    const struct undo *undo = store_undo_at(store, --store->undo_count);
+    *table = undo->table;
+    *row = undo->row;
+    rows_at(&store->rows[*table], *row)->undo_1 = undo->previous_1;
+    store->undo_data_used = undo->data_at;
+    return store_undo_value(store, undo);
+}
+
+/* change gives a row another value, or none. */
+static enum status change(struct store *store, uint32_t table, uint32_t row, struct bytes value)
+{
+    struct rows *rows = &store->rows[table];
+    uint64_t present = rows->present;
+    TRY(undo_push(store, table, row));
+    enum status status = rows_set_value(rows, row, value);
+    if (status != STATUS_OK) {
+        (void)undo_pop(store, &table, &row);
+        return status;
+    }
+    store->records += rows->present - present;
+    dirty_add(store, table, row);
+    return STATUS_OK;
+}
+
+enum status store_put(struct store *store, uint16_t table, const uint8_t *key, const uint8_t *value,
+                      size_t value_bytes)
+{
+    uint32_t index = index_of(store, table);
+    struct rows *rows = &store->rows[index];
+    if (value_bytes < 1 || value_bytes > rows->table->value_bytes_max) return STATUS_RANGE;
+    uint32_t row = rows_find(rows, key);
+    bool absent = row == ROW_NONE || rows_at(rows, row)->value_bytes == 0;
+    if (absent && store->records == store->records_max) return STATUS_FULL;
+    if (row == ROW_NONE) {
+        if (store->rows_live == store->rows_max) return STATUS_NO_MEMORY;
+        TRY(rows_create(rows, key, &row));
+        store->rows_live++;
+    }
+    enum status status = change(store, index, row, (struct bytes){value, value_bytes});
+    if (status != STATUS_OK) store_row_release(store, index, row);
+    return status;
+}
+
+enum status store_delete(struct store *store, uint16_t table, const uint8_t *key)
+{
+    uint32_t index = index_of(store, table);
+    uint32_t row = rows_find(&store->rows[index], key);
+    if (row == ROW_NONE || rows_at(&store->rows[index], row)->value_bytes == 0) return STATUS_OK;
+    return change(store, index, row, (struct bytes){0});
+}
+
+size_t store_mark(const struct store *store)
+{
+    return store->undo_count;
+}
+
+void store_rollback(struct store *store, size_t mark)
+{
+    assert(mark <= store->undo_count);
+    while (store->undo_count > mark) {
+        uint32_t table, row;
+        struct bytes value = undo_pop(store, &table, &row);
+        struct rows *rows = &store->rows[table];
+        uint64_t present = rows->present;
+        /* In reverse order every block of the heap that is needed lies in its free list. */
+        enum status status = rows_set_value(rows, row, value);
+        assert(status == STATUS_OK);
+        store->records += rows->present - present;
+        dirty_add(store, table, row);
+        store_row_release(store, table, row);
+    }
+}
+
+void store_changes_since(const struct store *store, size_t mark,
+                         void (*each)(void *context, uint16_t table, const uint8_t *key,
+                                      struct bytes before, struct bytes after),
+                         void *context)
+{
+    for (size_t i = mark; i < store->undo_count; i++) {
+        const struct undo *undo = store_undo_at(store, (uint32_t)i);
+        if (undo->previous_1 > mark) continue; /* touched after the mark before */
+        const struct rows *rows = &store->rows[undo->table];
+        each(context, rows->table->number, rows_key(rows, undo->row), store_undo_value(store, undo),
+             rows_value(rows, undo->row));
+    }
+}
+
+enum status store_block_end(struct store *store, uint64_t height)
+{
+    assert(!store->started || height == store->height + 1);
+    TRY(view_block_close(store, height));
+    for (uint32_t i = 0; i < store->undo_count; i++) {
+        const struct undo *undo = store_undo_at(store, i);
+        if (undo->previous_1) continue; /* its row was seen to at its first touch */
+        rows_at(&store->rows[undo->table], undo->row)->undo_1 = 0;
+        store_row_release(store, undo->table, undo->row);
+    }
+    reserve_trim(&store->undo, UNDO_KEEP_BYTES, store->undo_count * sizeof(struct undo));
+    reserve_trim(&store->undo_data, UNDO_KEEP_BYTES, store->undo_data_used);
+    store->undo_count = 0;
+    store->undo_data_used = 0;
+    store->height = height;
+    store->started = true;
+    return STATUS_OK;
+}
+
+void store_row_path(const struct store *store, uint32_t table, uint32_t row,
+                    uint8_t path[HASH_BYTES])
+{
+    const struct rows *rows = &store->rows[table];
+    const struct row *at = rows_at(rows, row);
+    if (at->leaf_1) {
+        memcpy(path, tree_path(&store->tree, at->leaf_1 - 1), HASH_BYTES);
+        return;
+    }
+    uint8_t key[STORE_FULL_KEY_BYTES_MAX];
+    sha256_bytes(key, rows_full_key(rows, row, key), path);
+}
+
+/* tree_follow brings the leaf of one row up to date. */
+static enum status tree_follow(struct store *store, uint32_t table, uint32_t row)
+{
+    struct row *at = rows_at(&store->rows[table], row);
+    struct bytes value = rows_value(&store->rows[table], row);
+    if (!value.at) {
+        if (at->leaf_1) tree_remove(&store->tree, at->leaf_1 - 1);
+        at->leaf_1 = 0;
+        return STATUS_OK;
+    }
+    uint8_t path[HASH_BYTES], hash[HASH_BYTES];
+    store_row_path(store, table, row, path);
+    sha256_bytes(value.at, value.count, hash);
+    tree_leaf_hash(path, hash, hash);
+    if (at->leaf_1) {
+        tree_set(&store->tree, at->leaf_1 - 1, hash);
+        return STATUS_OK;
+    }
+    uint32_t leaf;
+    TRY(tree_insert(&store->tree, path, hash, (uint64_t)table << 32 | row, &leaf));
+    at->leaf_1 = leaf + 1;
+    return STATUS_OK;
+}
+
+static void prefetch_dirty(const struct store *store, uint32_t index)
+{
+    if (index >= 2 * AHEAD) {
+        uint64_t far = *store_dirty_at(store, index - 2 * AHEAD);
+        __builtin_prefetch(rows_at(&store->rows[far >> 32], (uint32_t)far));
+    }
+    if (index >= AHEAD) {
+        uint64_t near = *store_dirty_at(store, index - AHEAD);
+        uint32_t leaf_1 = rows_at(&store->rows[near >> 32], (uint32_t)near)->leaf_1;
+        if (leaf_1) tree_prefetch(&store->tree, leaf_1 - 1);
+    }
+}
+
+enum status store_root(struct store *store, uint8_t root[HASH_BYTES])
+{
+    for (uint32_t i = store->dirty_count; i-- > 0;) {
+        prefetch_dirty(store, i);
+        uint64_t entry = *store_dirty_at(store, i);
+        uint32_t table = (uint32_t)(entry >> 32), row = (uint32_t)entry;
+        TRY(tree_follow(store, table, row));
+        dirty_remove(store, table, row);
+        store_row_release(store, table, row);
+    }
+    tree_hash(&store->tree, root);
+    return STATUS_OK;
+}
+
+uint64_t store_record_count(const struct store *store, uint16_t table)
+{
+    return store_rows(store, table)->present;
+}
+
+uint64_t store_records(const struct store *store)
+{
+    return store->records;
+}
+
+uint64_t store_view_oldest(const struct store *store)
+{
+    return store->view_oldest ? store->view_oldest->height - 1 : store->height;
+}
