@@ -76,17 +76,8 @@ void replica_halt(struct replica *replica, const char *text, struct replica_outp
     replica_output_add(outputs, OUTPUT_ALARM)->text = text;
 }
 
-static bool anchor_agrees(const struct tree_block *block, const struct anchor *anchor)
-{
-    struct header header;
-    struct reader r = reader_of(block->bytes, block->count);
-    header_read(&r, &header);
-    assert(r.status == STATUS_OK);
-    return header.exec_height != anchor->height ||
-           memcmp(header.exec_root, anchor->root, HASH_BYTES) == 0;
-}
-
-/* A root that we voted for and cannot reproduce means that this machine or its code diverged. */
+/* A root that we voted for and cannot reproduce means that this machine or its code diverged. During
+ * recovery the alarm waits for INPUT_START. */
 static void on_executed(struct replica *replica, const struct replica_input *input,
                         struct replica_outputs *outputs)
 {
@@ -98,11 +89,11 @@ static void on_executed(struct replica *replica, const struct replica_input *inp
     replica->executed_height = input->height;
     replica->has_executed = true;
     for (uint32_t i = 0; i < REPLICA_TREE_MAX; i++) {
-        const struct tree_block *block = &replica->tree[i];
-        if (block->used && !anchor_agrees(block, anchor)) {
-            replica_halt(replica, "the state differs from the root in a block we built", outputs);
-            return;
-        }
+        if (replica->tree[i].used) tree_compare_root(replica, &replica->tree[i]);
+    }
+    if (replica->diverged && replica->state != STATE_IDLE) {
+        replica_halt(replica, REPLICA_DIVERGED, outputs);
+        return;
     }
     propose_consider(replica, outputs);
 }

@@ -13,7 +13,8 @@ static const char *check_votes(const struct replica *replica)
     if (!replica->has_last_vote) return NULL;
     EXPECT(replica->last_vote.round <= replica->signed_round, "S3: vote above signed_round");
     uint64_t lock_round = replica->has_lock ? replica->lock.qc.round : 0;
-    EXPECT(lock_round >= replica->last_vote.parent_round, "S4: lock below a voted parent");
+    EXPECT(replica->state == STATE_IDLE || lock_round >= replica->last_vote.parent_round,
+           "S4: lock below a voted parent");
     EXPECT(lock_round >= replica->lock_before, "S6: lock fell");
     EXPECT(replica->state != STATE_SIGN || replica->last_vote_lsn <= replica->durable_lsn,
            "S5: signing before the intent is durable");

@@ -11,7 +11,8 @@
 
 #include "replica/replica.h"
 
-#define TREE_NONE UINT32_MAX
+#define TREE_NONE        UINT32_MAX
+#define REPLICA_DIVERGED "the state differs from the root in a block that was voted for"
 
 enum replica_state { STATE_IDLE, STATE_WAIT, STATE_BODY, STATE_PERSIST, STATE_SIGN, STATE_HALTED };
 
@@ -63,8 +64,13 @@ struct replica {
     struct tree_block tree[REPLICA_TREE_MAX];
     uint32_t proposal; /* slot of the block of this round in PERSIST and SIGN */
     struct anchor anchors[REPLICA_ANCHORS_MAX]; /* by height modulo */
-    bool has_executed;
+    bool has_executed, diverged;
     uint64_t executed_height;
+
+    /* Recovery: the certificate in the last BLOCK record, the lock of a VOTE that follows it. */
+    uint8_t record_id[HASH_BYTES];
+    bool record_has_qc;
+    struct qc_store record_qc;
 
     /* Outside world. */
     uint64_t step_count;
@@ -104,6 +110,8 @@ uint32_t tree_count(const struct replica *replica);
  * known here or contradicts what is committed. */
 MUST_CHECK bool tree_commit(struct replica *replica, const struct qc *qc,
                             struct replica_outputs *outputs);
+/* tree_compare_root notes a divergence if the block names an executed height with another root. */
+void tree_compare_root(struct replica *replica, const struct tree_block *block);
 /* anchor_find answers the root of an executed height, or NULL. */
 const struct anchor *anchor_find(const struct replica *replica, uint64_t height);
 

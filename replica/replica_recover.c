@@ -51,6 +51,9 @@ static enum status recover_block(struct replica *replica, uint64_t lsn, struct b
     if (bytes.count > replica->block_bytes_max) return STATUS_CORRUPT;
     if (block_open(bytes.at, bytes.count, &block, id) != STATUS_OK) return STATUS_CORRUPT;
     if (block.header.epoch != replica->config.epoch) return STATUS_OK;
+    memcpy(replica->record_id, id, HASH_BYTES);
+    replica->record_has_qc = block.justify.kind == 0 && block.justify.has_qc;
+    if (replica->record_has_qc) qc_keep(&replica->record_qc, &block.justify.qc);
     if (block.header.height <= replica->head.height) return STATUS_OK;
     if (block.header.round <= replica->signed_round) return STATUS_CORRUPT;
     drop_unvoted(replica, block.header.round);
@@ -69,6 +72,7 @@ static enum status recover_block(struct replica *replica, uint64_t lsn, struct b
     kept->lsn = lsn;
     kept->parent = parent_slot;
     chain_point_next(parent, &block.header, id, &block.justify, &kept->point);
+    tree_compare_root(replica, kept);
     if (block.justify.kind == 0) round_certified(replica, &block.justify.qc, outputs);
     return replica->state == STATE_HALTED ? STATUS_CORRUPT : STATUS_OK;
 }
@@ -98,10 +102,10 @@ static enum status recover_vote(struct replica *replica, uint64_t lsn, struct by
     if (record.reserve_round > replica->reserve_round) {
         replica->reserve_round = record.reserve_round;
     }
-    /* The lock is the voted block's own certificate, which made high_qc when the block was read. */
     if (record.has_lock) lock_raise(replica, &record.lock);
-    if (replica->has_high_qc && replica->high_qc.qc.round < record.vote.round) {
-        lock_raise(replica, &replica->high_qc.qc);
+    if (replica->record_has_qc &&
+        memcmp(replica->record_id, record.vote.block_id, HASH_BYTES) == 0) {
+        lock_raise(replica, &replica->record_qc.qc);
     }
     return STATUS_OK;
 }
@@ -178,6 +182,7 @@ void recover_start(struct replica *replica, struct replica_outputs *outputs)
     drop_unvoted(replica, 0);
     uint32_t voted;
     const char *fault = journal_fault(replica, &voted);
+    if (!fault && replica->diverged) fault = REPLICA_DIVERGED;
     if (fault) {
         replica_halt(replica, fault, outputs);
         return;

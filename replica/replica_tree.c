@@ -55,6 +55,18 @@ const struct anchor *anchor_find(const struct replica *replica, uint64_t height)
                : NULL;
 }
 
+void tree_compare_root(struct replica *replica, const struct tree_block *block)
+{
+    struct header header;
+    struct reader r = reader_of(block->bytes, block->count);
+    header_read(&r, &header);
+    assert(r.status == STATUS_OK);
+    const struct anchor *anchor = anchor_find(replica, header.exec_height);
+    if (anchor && memcmp(header.exec_root, anchor->root, HASH_BYTES) != 0) {
+        replica->diverged = true;
+    }
+}
+
 static void commit_one(struct replica *replica, uint32_t slot, struct replica_outputs *outputs)
 {
     struct tree_block *block = &replica->tree[slot];
