@@ -82,18 +82,18 @@ MUST_CHECK enum status superblock_copy_decode(const uint8_t bytes[SUPERBLOCK_COP
 MUST_CHECK enum status superblock_format(struct io *io, const char *dir, const char *path,
                                          const struct superblock *body);
 
-/* superblock_read answers what superblock_open would, without lock, repair or any write.
+/* superblock_load answers what superblock_open would, without lock, repair or any write.
  *
  * STATUS_AMNESIA: missing, or no quorum. STATUS_CORRUPT: one sequence with two contents.
  * STATUS_IO: copies cannot be read, and those that can do not suffice. `why` is a static text. */
-MUST_CHECK enum status superblock_read(struct io *io, const char *path, struct superblock *body,
+MUST_CHECK enum status superblock_load(struct io *io, const char *path, struct superblock *body,
                                        const char **why);
 
 /* An open superblock: owned by one thread. */
 struct superblock_file;
 
 /* superblock_open locks the file, takes the quorum and repairs the copies; on STATUS_OK all four are
- * durable. Failures as superblock_read, and STATUS_LOCKED, STATUS_NO_MEMORY. */
+ * durable. Failures as superblock_load, and STATUS_LOCKED, STATUS_NO_MEMORY. */
 MUST_CHECK enum status superblock_open(struct superblock_file **file, struct io *io,
                                        const char *path, const char **why);
 /* superblock_close: no operation may be in flight. NULL is allowed. */
