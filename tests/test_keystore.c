@@ -1,11 +1,10 @@
-/* tools/keystore, tools/passphrase: a damaged, weakened or exposed key file is refused, clearly. */
+/* tools/keystore: a damaged, weakened or exposed key file is refused, clearly. */
 #include "tests/support_cmocka.h"
 
 #include "log/bytes.h"
 #include "log/hash.h"
 #include "log/io.h"
 #include "tools/keystore.h"
-#include "tools/passphrase.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -234,52 +233,6 @@ static void keystore_wallet_cost_is_moderate(void **state)
     assert_int_equal(try_open(), STATUS_OK);
 }
 
-static enum status read_piped(const char *text, size_t count, struct passphrase *out)
-{
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    assert_int_equal(write(ends[1], text, count), (ssize_t)count);
-    close(ends[1]);
-    enum status status = passphrase_read_fd(ends[0], out);
-    close(ends[0]);
-    return status;
-}
-
-static void passphrase_is_one_line_as_it_stands(void **state)
-{
-    (void)state;
-    static const char *const TEXTS[] = {" a b ", " a b \n", " a b \r\n", " a b \nnext\n"};
-    struct passphrase passphrase;
-    for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
-        assert_int_equal(read_piped(TEXTS[i], strlen(TEXTS[i]), &passphrase), STATUS_OK);
-        assert_string_equal(passphrase.text, " a b ");
-        assert_int_equal(passphrase.count, 5);
-        passphrase_release(&passphrase);
-    }
-    static char big[PASSPHRASE_BYTES_MAX + 1];
-    memset(big, 'x', sizeof big);
-    assert_int_equal(read_piped("", 0, &passphrase), STATUS_RANGE);
-    assert_int_equal(read_piped("\n", 1, &passphrase), STATUS_RANGE);
-    assert_int_equal(read_piped("a\0b", 3, &passphrase), STATUS_RANGE);
-    assert_int_equal(read_piped(big, sizeof big, &passphrase), STATUS_RANGE);
-    assert_null(passphrase.text);
-    assert_int_equal(read_piped(big, sizeof big - 1, &passphrase), STATUS_OK);
-    passphrase_release(&passphrase);
-}
-
-static void passphrase_file_must_be_private(void **state)
-{
-    (void)state;
-    struct passphrase passphrase;
-    write_all((const uint8_t *)"secret\n", 7);
-    assert_int_equal(passphrase_read_file(path, &passphrase), STATUS_OK);
-    passphrase_release(&passphrase);
-    assert_int_equal(chmod(path, 0604), 0);
-    assert_int_equal(passphrase_read_file(path, &passphrase), STATUS_PERMISSION);
-    unlink(path);
-    assert_int_equal(passphrase_read_file(path, &passphrase), STATUS_NOT_FOUND);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,8 +245,6 @@ int main(void)
         cmocka_unit_test(keystore_refuses_a_file_that_others_may_read),
         cmocka_unit_test(keystore_never_writes_over_a_key),
         cmocka_unit_test(keystore_wallet_cost_is_moderate),
-        cmocka_unit_test(passphrase_is_one_line_as_it_stands),
-        cmocka_unit_test(passphrase_file_must_be_private),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

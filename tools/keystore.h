@@ -26,7 +26,7 @@
  * development cost, which a person must ask for and which every listing shows: such a file is as
  * good as unprotected.
  *
- * Secrets live in sodium_malloc memory (guarded, locked, wiped).
+ * Secrets live in sodium_malloc memory (guarded, locked, wiped). hash_init comes before anything here.
  */
 #ifndef CAIRN_TOOLS_KEYSTORE_H
 #define CAIRN_TOOLS_KEYSTORE_H

@@ -16,7 +16,8 @@
 
 static enum status allocate(struct passphrase *out)
 {
-    out->count = 0;
+    *out = (struct passphrase){0};
+    if (sodium_init() < 0) return STATUS_UNSUPPORTED; /* nothing to do when it is ready already */
     out->text = sodium_malloc(PASSPHRASE_BYTES_MAX + 2);
     return out->text ? STATUS_OK : STATUS_NO_MEMORY;
 }
