@@ -6,6 +6,12 @@
 #include "tools/config.h"
 #include "tools/output.h"
 
+static enum exit_code fail_load(const struct call *call, enum status status)
+{
+    const char *file = option_text(call, "config");
+    return output_fail_status(call, status, file ? file : "configuration");
+}
+
 /* Config and faults are too large for a comfortable stack. */
 struct loaded {
     struct config config;
@@ -29,7 +35,7 @@ static enum exit_code run_check(struct call *call)
     size_t count = loaded->faults.count;
     enum exit_code code;
     if (status != STATUS_OK && count == 0) {
-        code = output_fail_status(call, status, "configuration");
+        code = fail_load(call, status);
     } else if (call->output == OUTPUT_TEXT && count > 0) {
         code = output_result(call, json_of_faults(&loaded->faults));
     } else if (call->output == OUTPUT_TEXT) {
@@ -84,7 +90,7 @@ static enum exit_code run_show(struct call *call)
             output_fail(call, EXIT_FAILED, "usage", "%s (%zu faults; cairn config check lists all)",
                         loaded->faults.texts[0], loaded->faults.count);
     else if (status != STATUS_OK)
-        code = output_fail_status(call, status, "configuration");
+        code = fail_load(call, status);
     else
         code = output_result(call, json_of_config(&loaded->config, option_flag(call, "origin")));
     free(loaded);

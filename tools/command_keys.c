@@ -126,7 +126,10 @@ static enum exit_code back_up_words(const struct call *call, struct io *io, cons
     if (!file) return wallet_show_words(call, words);
     if (access(file, F_OK) == 0)
         return output_fail(call, EXIT_FAILED, "exists", "%s stands already", file);
-    enum status status = io_write_file(io, file, (const uint8_t *)words, strlen(words));
+    char line[MNEMONIC_TEXT_BYTES + 1];
+    int count = snprintf(line, sizeof line, "%s\n", words);
+    enum status status = io_write_file(io, file, (const uint8_t *)line, (size_t)count);
+    sodium_memzero(line, sizeof line);
     return status == STATUS_OK ? EXIT_OK : output_fail_status(call, status, file);
 }
 
