@@ -138,6 +138,28 @@ void io_wake(struct io *io)
     io->driver->wake(io->self);
 }
 
+void io_perform(struct io *io, struct io_op *op)
+{
+    assert(op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_SYNC);
+    op->error = 0;
+    op->done = 0;
+    switch (op->kind) {
+    case IO_READ:
+        op->status = io_read_at(io, op->file, op->offset, op->buffer, op->count, &op->done);
+        if (op->status == STATUS_OK && op->done < op->count) op->status = STATUS_TRUNCATED;
+        return;
+    case IO_WRITE:
+        op->status = io_write_at(io, op->file, op->offset, op->buffer, op->count);
+        if (op->status == STATUS_OK) op->done = op->count;
+        return;
+    case IO_SYNC: op->status = io_file_sync(io, op->file); return;
+    case IO_ACCEPT:
+    case IO_CONNECT:
+    case IO_RECV:
+    case IO_SEND: break;
+    }
+}
+
 _Static_assert(sizeof(struct sockaddr_in6) <= sizeof((struct io_address *)0)->bytes,
                "an address holds the larger of the two forms");
 

@@ -162,6 +162,9 @@ MUST_CHECK enum status io_poll(struct io *io, int64_t timeout_us, struct io_op *
                                size_t done_max, size_t *done_count);
 /* io_wake makes the current or next io_poll return; any thread may call it. */
 void io_wake(struct io *io);
+/* io_perform runs a read, write or sync by the blocking calls, and fills it in like a completion;
+ * for start and stop, when the state machine that made it has no loop. */
+void io_perform(struct io *io, struct io_op *op);
 
 /* Sockets are not part of the driver: they are never simulated at this level. */
 

@@ -23,7 +23,7 @@
  * Open takes the highest sequence of which two copies agree. One copy of the next sequence is what
  * a crash left of an update that nobody relied on yet: it is ignored if its parent is the quorum,
  * otherwise an acknowledged sequence is missing. Then all copies are rewritten, those that differ
- * first: a visible copy may owe its existence to a sync that failed.
+ * first (superblock_repair): a visible copy may owe its existence to a sync that failed.
  */
 #ifndef CAIRN_LOG_SUPERBLOCK_H
 #define CAIRN_LOG_SUPERBLOCK_H
@@ -92,14 +92,17 @@ MUST_CHECK enum status superblock_load(struct io *io, const char *path, struct s
 /* An open superblock: owned by one thread. */
 struct superblock_file;
 
-/* superblock_open locks the file, takes the quorum and repairs the copies; on STATUS_OK all four are
- * durable. Failures as superblock_load, and STATUS_LOCKED, STATUS_NO_MEMORY. */
+/* superblock_open locks the file, syncs it and takes the quorum; it writes nothing. Failures as
+ * superblock_load, and STATUS_LOCKED, STATUS_NO_MEMORY. */
 MUST_CHECK enum status superblock_open(struct superblock_file **file, struct io *io,
                                        const char *path, const char **why);
+/* superblock_repair rewrites all copies from the quorum; on STATUS_OK all four are durable. Blocking;
+ * once, before the first update. A failure is final. */
+MUST_CHECK enum status superblock_repair(struct superblock_file *file);
 /* superblock_close: no operation may be in flight. NULL is allowed. */
 void superblock_close(struct superblock_file *file);
 
-/* superblock_current: the newest content that is durable in all copies. */
+/* superblock_current: the content of the quorum; after an update, of the update. */
 const struct superblock *superblock_current(const struct superblock_file *file);
 
 /* superblock_update begins to write `next`; sequence and parent are filled in here. No update may
@@ -108,7 +111,7 @@ void superblock_update(struct superblock_file *file, const struct superblock *ne
 bool superblock_is_busy(const struct superblock_file *file);
 
 /* superblock_next_op: true, and *op filled, when an operation is to be submitted; one at a time.
- * superblock_completed takes it back: a failure is final, all later calls answer STATUS_ABANDONED.
+ * superblock_completed takes it back: a failure is final, no operation follows.
  * After the last operation superblock_is_busy is false and superblock_current is the new content.
  * STATUS_CORRUPT: fewer than three copies read back as written. */
 bool superblock_next_op(struct superblock_file *file, struct io_op *op);
