@@ -21,16 +21,18 @@
 #include "log/io.h"
 #include "replica/mempool.h"
 
+#define NODE_SUBMIT_MAX 1024 /* transactions of one node_submit */
+
 struct node;
 
 struct node_options {
-    const char *home;                /* holds validator/ and data/ */
+    const char *home; /* holds validator/ and data/ */
     enum { NODE_IO_AUTO, NODE_IO_URING, NODE_IO_POSIX } io_backend;
-    struct bytes genesis;            /* canonical genesis, borrowed for the node's life */
-    const uint8_t *secret_key;       /* [64] Ed25519 consensus key, borrowed; NULL: follow only */
+    struct bytes genesis;      /* canonical genesis, borrowed for the node's life */
+    const uint8_t *secret_key; /* [64] Ed25519 consensus key, borrowed; NULL: follow only */
     struct mempool_limits mempool;
-    unsigned verify_threads;         /* 1..16 */
-    uint64_t reserve_bytes;          /* free space under which the node stops proposing */
+    unsigned verify_threads; /* 1..16 */
+    uint64_t reserve_bytes;  /* free space under which the node stops proposing */
     size_t view_bytes_max;
     bool full_checks;
 };
@@ -39,30 +41,37 @@ struct node_options {
 struct node_head {
     uint64_t height, time_us, epoch, round;
     uint8_t block_id[HASH_BYTES];
-    uint8_t state_root[HASH_BYTES];  /* after this height, computed here */
-    uint64_t certified_height;       /* newest height whose root a committed header names */
-    uint64_t tx_total;               /* transactions in blocks 1..height */
+    uint8_t state_root[HASH_BYTES]; /* after this height, computed here */
+    uint64_t certified_height;      /* newest height whose root a committed header names */
+    uint64_t tx_total;              /* transactions in blocks 1..height */
     uint64_t event_total;
 };
 
 struct node_stats {
     struct node_head head;
-    uint64_t journal_groups, journal_bytes, journal_syncs, journal_sync_us_total, journal_sync_us_max;
-    uint64_t chain_bytes, chain_segments;
+    uint64_t journal_groups, journal_bytes, journal_syncs, journal_sync_us_total,
+        journal_sync_us_max;
+    uint64_t chain_bytes, chain_segments; /* bytes of the newest segment */
     uint64_t mempool_txs, mempool_bytes, mempool_rejected, mempool_evicted, mempool_expired;
     uint64_t submitted, verified, verify_failed;
     uint64_t apply_us_total, blocks_applied, state_records;
     uint64_t rounds, proposals, votes, quarantined, free_bytes, start_us;
-    uint64_t replay_blocks, replay_target;   /* progress of the start */
+    uint64_t replay_blocks, replay_target; /* progress of the start */
     bool ready, signing;
     const char *io_name;
-    const char *stopped;                     /* why the loop stopped, NULL while it runs */
+    const char *stopped; /* why the loop stopped, NULL while it runs */
 };
 
 /* node_open recovers: journal, chain log, state by replay. It does not sign anything yet.
  * STATUS_AMNESIA, STATUS_CORRUPT, STATUS_LOCKED, STATUS_WRONG_CHAIN: see `why` (static text). */
 MUST_CHECK enum status node_open(struct node **node, const struct node_options *options,
                                  const char **why);
+
+/* node_format makes the journal and superblock of a new validator in HOME/validator (log/journal.h).
+ * STATUS_EXISTS: one stands already. STATUS_RANGE: journal_bytes is too small for these parameters. */
+MUST_CHECK enum status node_format(struct io *io, const char *home, const struct params *params,
+                                   const uint8_t genesis_id[HASH_BYTES], const uint8_t key[32],
+                                   uint64_t journal_bytes);
 
 /* node_run is the loop; it returns after node_stop (STATUS_OK) or a fatal error. */
 MUST_CHECK enum status node_run(struct node *node);
@@ -76,11 +85,11 @@ void node_close(struct node *node);
 /* ---- doors for other threads ---- */
 
 struct node_verdict {
-    enum status status;      /* STATUS_OK: admitted or known; else why it was refused */
-    enum outcome outcome;    /* with STATUS_RANGE: the ledger's refusal, OUTCOME_OK: the bytes' */
+    enum status status;   /* STATUS_OK: admitted or known; else why it was refused */
+    enum outcome outcome; /* with STATUS_RANGE: the ledger's refusal, OUTCOME_OK: the bytes' */
     enum mempool_answer answer; /* with STATUS_FULL: the mempool's refusal */
-    bool known;              /* it was in the pool or committed before */
-    bool has_id;             /* the bytes opened, so that `id` is set */
+    bool known;                 /* it was in the pool or committed before */
+    bool has_id;                /* the bytes opened, so that `id` is set */
     uint8_t id[HASH_BYTES];
     uint64_t expected_nonce; /* next nonce of the sender, pending ones counted */
     uint64_t required_fee;
@@ -124,9 +133,10 @@ bool node_mempool_failed(struct node *node, const uint8_t id[32], const char **r
 struct node_tx_failed {
     uint64_t sequence;
     uint8_t id[HASH_BYTES];
-    const char *reason;      /* static: "expired", "replaced", "evicted", "invalid" */
+    const char *reason; /* static: "expired", "replaced", "evicted", "invalid" */
 };
-size_t node_tx_failed_read(struct node *node, uint64_t sequence, struct node_tx_failed *out, size_t max);
+size_t node_tx_failed_read(struct node *node, uint64_t sequence, struct node_tx_failed *out,
+                           size_t max);
 
 void node_stats(struct node *node, struct node_stats *stats);
 

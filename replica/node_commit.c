@@ -1,0 +1,276 @@
+/* What happens to a committed block, once and in this order: chain log, fold, receipts and events,
+ * index, mempool. Replay at the start takes the same way without the chain log and the mempool. */
+#include <assert.h>
+
+#include "apply/event.h"
+#include "apply/receipt.h"
+#include "log/trace.h"
+#include "replica/node_internal.h"
+
+/* append_waiting repeats an append of the chain log while its buffers are full. */
+static enum status append_block(struct node *node, struct bytes bytes, const uint8_t id[HASH_BYTES])
+{
+    enum status status;
+    while ((status = chain_append(node->chain, bytes, id, node->params.segment_bytes)) ==
+           STATUS_BUSY) {
+        TRY(node_disk_make_room(node));
+    }
+    return status;
+}
+
+static enum status append_side(struct node *node, enum segment_kind kind, uint64_t height,
+                               const uint8_t id[HASH_BYTES], struct bytes body, uint32_t count)
+{
+    if (chain_next_height(node->chain, kind) > height)
+        return STATUS_OK; /* written before a restart */
+    enum status status;
+    while ((status = chain_append_side(node->chain, kind, height, id, body, count)) ==
+           STATUS_BUSY) {
+        TRY(node_disk_make_room(node));
+    }
+    return status;
+}
+
+enum status node_append_genesis_events(struct node *node)
+{
+    struct block_events events;
+    struct bytes bytes = ledger_genesis_events(node->ledger);
+    TRY(block_events_decode(bytes.at, bytes.count, &events));
+    return append_side(node, SEGMENT_EVENTS, 0, node->genesis_id, bytes, events.events.count);
+}
+
+/* ---- roots that headers name ---- */
+
+void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_BYTES])
+{
+    struct node_root *slot = &node->roots[height % NODE_ROOTS_KEPT];
+    slot->height = height;
+    slot->known = true;
+    memcpy(slot->root, root, HASH_BYTES);
+}
+
+/* check_anchor compares the root that a header certifies with the one computed here. */
+static enum status check_anchor(struct node *node, const struct header *header)
+{
+    const struct node_root *slot = &node->roots[header->exec_height % NODE_ROOTS_KEPT];
+    if (!slot->known || slot->height != header->exec_height) return STATUS_OK;
+    if (memcmp(slot->root, header->exec_root, HASH_BYTES) == 0) return STATUS_OK;
+    node->why = "the state computed here differs from the one that the chain certified";
+    return STATUS_DIVERGED;
+}
+
+/* ---- mempool ---- */
+
+static void settle_commands(struct node *node, const struct block *block,
+                            const struct block_receipts *receipts)
+{
+    struct reader commands = list_reader(&block->body.commands);
+    struct reader answers = list_reader(&receipts->receipts);
+    for (uint32_t i = 0; i < block->body.commands.count; i++) {
+        struct command command;
+        struct receipt receipt;
+        command_read(&commands, &command);
+        receipt_read(&answers, &receipt);
+        assert(commands.status == STATUS_OK && answers.status == STATUS_OK);
+        mempool_commit(node->mempool, receipt.tx_id, outcome_paid((enum outcome)receipt.outcome));
+    }
+}
+
+/* settle_accounts tells the mempool about every account whose balance or nonce the block changed: each
+ * such change has a posting. */
+static void settle_accounts(struct node *node, const struct block_events *events)
+{
+    struct reader r = list_reader(&events->events);
+    for (uint32_t i = 0; i < events->events.count; i++) {
+        struct event event;
+        event_read(&r, &event);
+        struct reader p = list_reader(&event.postings);
+        for (uint32_t j = 0; j < event.postings.count; j++) {
+            struct posting posting;
+            posting_read(&p, &posting);
+            uint64_t nonce, balance;
+            ledger_account(node->ledger, posting.address, &nonce, &balance);
+            mempool_account(node->mempool, posting.address, nonce, balance);
+        }
+    }
+}
+
+/* ---- the fold ---- */
+
+/* fold applies the block under the exclusive lock; with `live` the mempool follows. */
+static enum status fold(struct node *node, const struct block *block, const uint8_t id[HASH_BYTES],
+                        size_t block_bytes, bool root_wanted, bool live,
+                        struct ledger_result *result, uint8_t root[HASH_BYTES])
+{
+    struct block_receipts receipts;
+    struct block_events events;
+    uint64_t start = node_now_us();
+    node_write_begin(node);
+    enum status status = ledger_apply(node->ledger, block, id, block_bytes, result);
+    if (status == STATUS_OK && root_wanted) status = ledger_root(node->ledger, root);
+    if (status == STATUS_OK && live) {
+        status = block_receipts_decode(result->receipts.at, result->receipts.count, &receipts);
+        if (status == STATUS_OK) {
+            status = block_events_decode(result->events.at, result->events.count, &events);
+        }
+        if (status == STATUS_OK) {
+            settle_commands(node, block, &receipts);
+            settle_accounts(node, &events);
+            mempool_expire(node->mempool, block->header.height + 1);
+        }
+    }
+    ledger_params(node->ledger, &node->params);
+    node_write_end(node);
+    uint64_t end = node_now_us();
+    if (end > start) node->counters.apply_us_total += end - start;
+    node->counters.blocks_applied++;
+    node->counters.quarantined += result->quarantined;
+    return status;
+}
+
+static void advance_head(struct node *node, const struct block *block, const uint8_t id[HASH_BYTES],
+                         const struct ledger_result *result)
+{
+    struct node_head *head = &node->head;
+    head->height = block->header.height;
+    head->time_us = block->header.time_us;
+    head->epoch = block->header.epoch;
+    head->round = block->header.round;
+    memcpy(head->block_id, id, HASH_BYTES);
+    head->certified_height = block->header.exec_height;
+    head->tx_total += result->tx_count;
+    head->event_total += result->event_count;
+}
+
+/* keep_head holds the finished head until the files of its height are durable and published. */
+static void keep_head(struct node *node)
+{
+    node->waiting[node->head.height % NODE_HEADS_KEPT] = node->head;
+}
+
+enum status node_fold_block(struct node *node, struct bytes bytes, const uint8_t id[HASH_BYTES],
+                            bool root_wanted, bool live, uint8_t root[HASH_BYTES])
+{
+    struct block block;
+    struct ledger_result result;
+    TRY(block_decode(bytes.at, bytes.count, &block));
+    TRY(fold(node, &block, id, bytes.count, root_wanted, live, &result, root));
+    TRY(check_anchor(node, &block.header));
+    TRY(append_side(node, SEGMENT_RECEIPTS, result.height, id, result.receipts,
+                    result.tx_count + 1));
+    TRY(append_side(node, SEGMENT_EVENTS, result.height, id, result.events, result.event_count));
+    advance_head(node, &block, id, &result);
+    if (root_wanted) {
+        node_root_keep(node, result.height, root);
+        memcpy(node->head.state_root, root, HASH_BYTES);
+    }
+    keep_head(node);
+    return STATUS_OK;
+}
+
+enum status node_commit_block(struct node *node, const struct replica_output *output,
+                              struct replica_input *executed)
+{
+    assert(output->height == node->head.height + 1);
+    TRY(append_block(node, output->bytes, output->id));
+    node_held_add(node, output->height, output->lsn);
+    *executed = (struct replica_input){.kind = INPUT_EXECUTED, .height = output->height};
+    TRY(node_fold_block(node, output->bytes, output->id, true, true, executed->root));
+    enum status status =
+        index_add_block(node->index, chain_position(node->chain).segment, output->bytes);
+    if (status != STATUS_OK) {
+        /* The index is a convenience: the node goes on, and the next start rebuilds it. */
+        TRACE(WARN, "replica", "index", "a block could not be indexed",
+              trace_status("status", status), trace_u64("height", output->height));
+    }
+    TRACE(DEBUG, "replica", "commit", "block committed", trace_u64("height", output->height),
+          trace_hex("block", output->id, HASH_BYTES));
+    return STATUS_OK;
+}
+
+bool node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES])
+{
+    struct index_candidate places[INDEX_CANDIDATES_MAX];
+    size_t count;
+    if (index_candidates(node->index, id, places, &count) != STATUS_OK) return false;
+    bool paid = false;
+    struct chain_buffer buffer = {0};
+    for (size_t i = 0; i < count && !paid; i++) {
+        struct chain_record record;
+        struct block_receipts receipts;
+        if (chain_read(node->reader, SEGMENT_RECEIPTS, places[i].height, &buffer, &record) !=
+            STATUS_OK)
+            continue;
+        if (block_receipts_decode(record.body.at, record.body.count, &receipts) != STATUS_OK)
+            continue;
+        struct reader r = list_reader(&receipts.receipts);
+        struct receipt receipt = {0};
+        for (uint32_t j = 0; j <= places[i].position && j < receipts.receipts.count; j++) {
+            receipt_read(&r, &receipt);
+        }
+        paid = memcmp(receipt.tx_id, id, HASH_BYTES) == 0 &&
+               outcome_paid((enum outcome)receipt.outcome);
+    }
+    chain_buffer_free(&buffer);
+    return paid;
+}
+
+/* ---- publication ---- */
+
+static void copy_stats(struct node *node, struct node_stats *out)
+{
+    struct mempool_stats pool;
+    struct journal_stats journal;
+    mempool_stats(node->mempool, &pool);
+    journal_stats(node->journal, &journal);
+    const struct node_counters *c = &node->counters;
+    *out = (struct node_stats){
+        .journal_groups = journal.group_count,
+        .journal_bytes = journal.written_bytes,
+        .journal_syncs = c->journal_syncs,
+        .journal_sync_us_total = c->journal_sync_us_total,
+        .journal_sync_us_max = c->journal_sync_us_max,
+        .chain_bytes = chain_position(node->chain).offset,
+        .chain_segments = chain_position(node->chain).segment + 1,
+        .mempool_txs = pool.txs,
+        .mempool_bytes = pool.bytes,
+        .mempool_rejected = c->mempool_rejected,
+        .mempool_evicted = pool.evicted_total,
+        .mempool_expired = pool.expired_total,
+        .verified = c->verified,
+        .verify_failed = c->verify_failed,
+        .apply_us_total = c->apply_us_total,
+        .blocks_applied = c->blocks_applied,
+        .state_records = store_records(ledger_store(node->ledger)),
+        .rounds = node->head.round,
+        .proposals = c->proposals,
+        .votes = c->votes,
+        .quarantined = c->quarantined,
+        .free_bytes = node->free_bytes,
+        .start_us = node->start_us,
+        .replay_blocks = c->replay_blocks,
+        .replay_target = c->replay_target,
+        .ready = node->signing && !atomic_load(&node->stopping),
+        .signing = node->signing,
+        .io_name = node->io.driver->name,
+        .stopped = node->why,
+    };
+}
+
+/* node_publish lets readers see what is durable by now. The state itself may be some blocks ahead: what
+ * is read under the state lock carries its own height. */
+void node_publish(struct node *node)
+{
+    struct head head;
+    bool any = head_published(node->head_file, &head);
+    struct node_stats stats;
+    copy_stats(node, &stats);
+    pthread_mutex_lock(&node->head_lock);
+    node->stats_copy = stats;
+    if (any && head.mark.height > node->published.height) {
+        node->published = node->waiting[head.mark.height % NODE_HEADS_KEPT];
+        assert(node->published.height == head.mark.height);
+        pthread_cond_broadcast(&node->head_moved);
+    }
+    pthread_mutex_unlock(&node->head_lock);
+}

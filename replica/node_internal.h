@@ -1,0 +1,178 @@
+/* replica/node_internal.h - what the sources of the node share. Everything without a lock or an atomic
+ * belongs to the loop thread. */
+#ifndef CAIRN_REPLICA_NODE_INTERNAL_H
+#define CAIRN_REPLICA_NODE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log/journal.h"
+#include "replica/node.h"
+#include "replica/replica.h"
+#include "replica/verify.h"
+
+#define NODE_OPS_MAX      64
+#define NODE_SLOTS        16    /* operations of the loop in flight */
+#define NODE_JUDGE_BATCH  256   /* verdicts taken at once */
+#define NODE_FAILED_MAX   65536 /* notices kept */
+#define NODE_ROOTS_KEPT   64    /* newest roots, for headers that name them */
+#define NODE_HEADS_KEPT   8192  /* heads not yet published; more than CHAIN_UNSYNCED_BLOCKS */
+#define NODE_INPUTS_MAX   64
+#define NODE_HELD_MAX     16384 /* committed blocks whose journal records are still needed */
+#define NODE_HOUSEKEEP_US 1000000
+
+_Static_assert(NODE_HEADS_KEPT > CHAIN_UNSYNCED_BLOCKS, "a head is kept until it is published");
+
+/* Where a block's record lies in the journal. */
+struct node_held {
+    uint64_t height, lsn;
+};
+
+struct node_root {
+    uint64_t height;
+    uint8_t root[HASH_BYTES];
+    bool known;
+};
+
+enum node_slot_use {
+    NODE_SLOT_FREE,
+    NODE_SLOT_JOURNAL_WRITE,
+    NODE_SLOT_JOURNAL_SYNC,
+    NODE_SLOT_SUPER,
+    NODE_SLOT_CHAIN_WRITE,
+    NODE_SLOT_CHAIN_SYNC,
+    NODE_SLOT_HEAD
+};
+
+struct node_slot {
+    struct io_op op;
+    enum node_slot_use use;
+    uint64_t started_us;
+};
+
+struct node_counters {
+    uint64_t verified, verify_failed, mempool_rejected;
+    uint64_t apply_us_total, blocks_applied, proposals, votes, quarantined;
+    uint64_t journal_syncs, journal_sync_us_total, journal_sync_us_max;
+    uint64_t replay_blocks, replay_target;
+};
+
+struct node_failed {
+    pthread_mutex_t lock;
+    uint64_t next;               /* sequence of the next entry, from 1 */
+    struct node_tx_failed *ring; /* [NODE_FAILED_MAX], by sequence */
+};
+
+enum node_housekeeping {
+    NODE_HOUSE_IDLE,
+    NODE_HOUSE_CHECKPOINT, /* a CHECKPOINT record is on its way to the disk */
+    NODE_HOUSE_SUPERBLOCK  /* the superblock with the new tail is being written */
+};
+
+struct node {
+    struct node_options options;
+    struct genesis genesis;
+    uint8_t genesis_id[HASH_BYTES];
+    struct params params; /* in force, for admission */
+    struct io io;
+    int lock_file;
+    uint64_t start_us;
+
+    struct journal *journal;
+    struct chain *chain;
+    struct head_writer *head_file;
+    struct chain_reader *reader;
+    struct tx_index *index;
+    struct ledger *ledger;
+    struct replica *replica;
+    struct mempool *mempool;
+    struct verify_pool *verify;
+
+    /* loop: the core */
+    struct replica_outputs outputs;
+    struct replica_input inputs[NODE_INPUTS_MAX]; /* a queue */
+    size_t input_first, input_count;
+    uint64_t timer_us; /* wall clock at which the core wants a tick, 0: none */
+    uint8_t *body;     /* [block_bytes_max] for proposals */
+    bool body_wanted;  /* the core waits for a body of at most body_bytes at body_height */
+    uint64_t body_height, body_bytes;
+    bool was_waiting; /* the mempool had transactions when the core last heard */
+    bool signing;
+    const char *why; /* why the loop stopped, static text */
+
+    /* loop: the disk */
+    struct node_slot slots[NODE_SLOTS];
+    size_t in_flight;
+    uint64_t durable_told;                /* what the core knows of journal_durable_lsn */
+    struct node_held held[NODE_HELD_MAX]; /* a queue, heights ascending */
+    size_t held_first, held_count;
+    enum node_housekeeping house;
+    uint64_t house_lsn, house_height, house_at_us;
+    uint64_t head_set_height;
+    uint64_t free_bytes, space_checked_us;
+
+    /* loop: results */
+    struct node_head head;     /* newest folded block */
+    struct node_head *waiting; /* [NODE_HEADS_KEPT], by height */
+    struct node_root roots[NODE_ROOTS_KEPT];
+    struct node_counters counters;
+
+    /* shared */
+    _Atomic bool stopping, stopped;
+    _Atomic uint64_t submitted;
+    pthread_rwlock_t state_lock; /* ledger and mempool; the loop writes */
+    pthread_mutex_t head_lock;   /* published, stats_copy */
+    pthread_cond_t head_moved;
+    struct node_head published;
+    struct node_stats stats_copy;
+    struct node_failed failed;
+};
+
+/* node_now_us is the wall clock, for block times and timers. node_deadline is monotonic. */
+uint64_t node_now_us(void);
+struct timespec node_deadline(uint64_t timeout_us);
+
+/* node.c */
+void node_note_failed(struct node *node, const uint8_t id[32], const char *reason);
+
+/* node_submit.c: verdicts of the verify pool; true: there were some. After the loop has ended,
+ * node_reject_all answers what is still open. */
+bool node_judge_verified(struct node *node);
+void node_reject_all(struct node *node);
+
+/* node_loop.c: one input with everything that follows from it; the outputs of a recovery call. */
+MUST_CHECK enum status node_step(struct node *node, const struct replica_input *input);
+MUST_CHECK enum status node_handle_outputs(struct node *node);
+
+/* node_commit.c */
+MUST_CHECK enum status node_commit_block(struct node *node, const struct replica_output *output,
+                                         struct replica_input *executed);
+MUST_CHECK enum status node_fold_block(struct node *node, struct bytes bytes,
+                                       const uint8_t id[HASH_BYTES], bool root_wanted, bool live,
+                                       uint8_t root[HASH_BYTES]);
+MUST_CHECK enum status node_append_genesis_events(struct node *node);
+void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_BYTES]);
+/* node_tx_paid: a block of the chain holds this transaction with a paid outcome. */
+bool node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES]);
+void node_publish(struct node *node);
+
+/* node_disk.c */
+MUST_CHECK enum status node_disk_open(struct node *node, struct log_mark *hint, const char **why);
+MUST_CHECK enum status node_disk_recover_records(struct node *node);
+void node_disk_close(struct node *node);
+MUST_CHECK enum status node_disk_append(struct node *node, const struct replica_output *output);
+bool node_disk_has_room(const struct node *node);
+void node_held_add(struct node *node, uint64_t height, uint64_t lsn);
+MUST_CHECK enum status node_disk_pump(struct node *node);
+MUST_CHECK enum status node_disk_complete(struct node *node, struct io_op *op);
+MUST_CHECK enum status node_disk_make_room(struct node *node);
+bool node_disk_idle(const struct node *node);
+MUST_CHECK enum status node_disk_publish_now(struct node *node);
+MUST_CHECK enum status node_disk_stop(struct node *node);
+
+/* node_start.c */
+MUST_CHECK enum status node_recover(struct node *node, const char **why);
+
+#endif

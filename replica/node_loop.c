@@ -1,0 +1,234 @@
+/* The loop: everything that happens, happens here, one thing after the other.
+ *
+ *   completions, verdicts, timer --> inputs --> replica_step --> outputs --> journal, fold, files
+ *
+ * An output may cause an input (a signature, an executed block); such inputs wait in a queue until the
+ * outputs of the present step are all handled, because those borrow the core's memory. */
+#include <assert.h>
+#include <errno.h>
+#include <sodium.h>
+
+#include "log/trace.h"
+#include "replica/node_internal.h"
+
+#define POLL_MAX_US     100000
+#define COMPLETIONS_MAX 64
+#define SPACE_CHECK_US  1000000
+
+static void queue_input(struct node *node, const struct replica_input *input)
+{
+    assert(node->input_count < NODE_INPUTS_MAX);
+    node->inputs[(node->input_first + node->input_count++) % NODE_INPUTS_MAX] = *input;
+}
+
+/* give_body fills a proposal, if one is asked for and the journal has room for it. */
+static enum status give_body(struct node *node)
+{
+    if (!node->body_wanted || !node_disk_has_room(node)) return STATUS_OK;
+    size_t count = 0;
+    uint32_t txs = 0;
+    bool space = node->free_bytes >= node->options.reserve_bytes;
+    if (node->body_bytes >= BODY_EMPTY_BYTES && space) {
+        node_write_begin(node);
+        mempool_pick(node->mempool, node->body_height, node->params.block_gas_max, node->body,
+                     (size_t)node->body_bytes, &count, &txs);
+        node_write_end(node);
+    } else {
+        const struct body empty = {0};
+        TRY(body_encode(&empty, node->body, BODY_EMPTY_BYTES, &count));
+    }
+    node->body_wanted = false;
+    node->counters.proposals++;
+    queue_input(node, &(struct replica_input){.kind = INPUT_BODY, .body = {node->body, count}});
+    return STATUS_OK;
+}
+
+static void want_body(struct node *node, const struct replica_output *output)
+{
+    uint64_t room = node->genesis.params.block_bytes_max;
+    node->body_wanted = true;
+    node->body_height = output->height;
+    node->body_bytes = output->body_bytes_max < room ? output->body_bytes_max : room;
+}
+
+static void give_signature(struct node *node, const struct replica_output *output)
+{
+    struct replica_input input = {.kind = INPUT_SIGNED, .sign_id = output->sign_id};
+    int error = crypto_sign_detached(input.signature, NULL, output->bytes.at, output->bytes.count,
+                                     node->options.secret_key);
+    assert(error == 0);
+    queue_input(node, &input);
+}
+
+static enum status commit(struct node *node, const struct replica_output *output)
+{
+    struct replica_input executed;
+    TRY(node_commit_block(node, output, &executed));
+    queue_input(node, &executed);
+    return STATUS_OK;
+}
+
+static enum status handle(struct node *node, const struct replica_output *output)
+{
+    switch (output->kind) {
+    case OUTPUT_TIMER: node->timer_us = output->time_us; return STATUS_OK;
+    case OUTPUT_PROPOSE_BODY: want_body(node, output); return STATUS_OK;
+    case OUTPUT_SIGN: give_signature(node, output); return STATUS_OK;
+    case OUTPUT_APPEND: return node_disk_append(node, output);
+    case OUTPUT_COMMIT: return commit(node, output);
+    case OUTPUT_SEND: return STATUS_OK; /* a set of one has no peers */
+    case OUTPUT_ALARM: node->why = output->text; return STATUS_DIVERGED;
+    }
+    return STATUS_OK;
+}
+
+enum status node_handle_outputs(struct node *node)
+{
+    for (size_t i = 0; i < node->outputs.count; i++) {
+        TRY(handle(node, &node->outputs.item[i]));
+    }
+    return STATUS_OK;
+}
+
+static enum status step_once(struct node *node, struct replica_input *input)
+{
+    input->now_us = node_now_us();
+    input->commands_waiting = mempool_waiting(node->mempool);
+    TRY(replica_step(node->replica, input, &node->outputs));
+    return node_handle_outputs(node);
+}
+
+static enum status run_queue(struct node *node)
+{
+    while (node->input_count > 0) {
+        struct replica_input next = node->inputs[node->input_first];
+        node->input_first = (node->input_first + 1) % NODE_INPUTS_MAX;
+        node->input_count--;
+        TRY(step_once(node, &next));
+        if (node->input_count == 0) TRY(give_body(node));
+    }
+    return STATUS_OK;
+}
+
+enum status node_step(struct node *node, const struct replica_input *input)
+{
+    queue_input(node, input);
+    return run_queue(node);
+}
+
+static enum status step_at(struct node *node, enum replica_input_kind kind)
+{
+    return node_step(node, &(struct replica_input){.kind = kind});
+}
+
+/* take_verdicts admits what the verify pool has finished and tells the core when there is work again. */
+static enum status take_verdicts(struct node *node, bool *busy)
+{
+    *busy = node_judge_verified(node);
+    bool waiting = mempool_waiting(node->mempool);
+    bool news = waiting && !node->was_waiting;
+    node->was_waiting = waiting;
+    return news ? step_at(node, INPUT_COMMANDS) : STATUS_OK;
+}
+
+static enum status take_timer(struct node *node)
+{
+    if (node->timer_us == 0 || node_now_us() < node->timer_us) return STATUS_OK;
+    node->timer_us = 0;
+    return step_at(node, INPUT_TICK);
+}
+
+static enum status take_completions(struct node *node, int64_t timeout_us)
+{
+    struct io_op *done[COMPLETIONS_MAX];
+    size_t count;
+    TRY(io_poll(&node->io, timeout_us, done, COMPLETIONS_MAX, &count));
+    for (size_t i = 0; i < count; i++) {
+        TRY(node_disk_complete(node, done[i]));
+    }
+    return STATUS_OK;
+}
+
+static void take_notices(struct node *node)
+{
+    struct mempool_notice notice;
+    while (mempool_take_notice(node->mempool, &notice)) {
+        node_note_failed(node, notice.id, notice.reason);
+    }
+}
+
+/* check_space watches the disk: below the reserve blocks stay empty, so that what is left lasts long
+ * enough for somebody to make room. */
+static void check_space(struct node *node, uint64_t now)
+{
+    if (now < node->space_checked_us + SPACE_CHECK_US) return;
+    bool enough = node->free_bytes >= node->options.reserve_bytes;
+    if (io_space(&node->io, node->options.home, &node->free_bytes) != STATUS_OK)
+        node->free_bytes = 0;
+    node->space_checked_us = now;
+    if (enough && node->free_bytes < node->options.reserve_bytes) {
+        TRACE(ERROR, "replica", "space", "the disk is nearly full: no transactions are proposed",
+              trace_u64("free_bytes", node->free_bytes));
+    }
+}
+
+static int64_t sleep_us(const struct node *node, uint64_t now)
+{
+    uint64_t until = now + POLL_MAX_US;
+    if (node->timer_us != 0 && node->timer_us < until) until = node->timer_us;
+    return until > now ? (int64_t)(until - now) : 0;
+}
+
+static enum status run_once(struct node *node)
+{
+    bool busy;
+    TRY(take_verdicts(node, &busy));
+    TRY(take_timer(node));
+    take_notices(node);
+    uint64_t now = node_now_us();
+    check_space(node, now);
+    TRY(node_disk_pump(node));
+    if (node->body_wanted) {
+        TRY(give_body(node));
+        TRY(run_queue(node));
+    }
+    node_publish(node);
+    return take_completions(node, busy ? 0 : sleep_us(node, now));
+}
+
+/* drain takes back what is in flight, then leaves nothing that the next start would have to mend. */
+static enum status drain(struct node *node)
+{
+    while (!node_disk_idle(node)) {
+        TRY(take_completions(node, POLL_MAX_US));
+    }
+    TRY(node_disk_stop(node));
+    node_publish(node);
+    return STATUS_OK;
+}
+
+enum status node_run(struct node *node)
+{
+    TRACE(INFO, "replica", "start", "the loop runs", trace_string("io", node->io.driver->name),
+          trace_u64("height", node->head.height));
+    node->signing = true;
+    enum status status = step_at(node, INPUT_START);
+    while (status == STATUS_OK && !atomic_load(&node->stopping)) {
+        status = run_once(node);
+    }
+    if (status == STATUS_OK) status = drain(node);
+    node->signing = false;
+    if (status != STATUS_OK) {
+        if (!node->why) node->why = status_text(status);
+        TRACE(ERROR, "replica", "stop", "the loop stops and signs nothing more",
+              trace_status("status", status), trace_string("why", node->why));
+    }
+    atomic_store(&node->stopping, true);
+    node_publish(node);
+    pthread_mutex_lock(&node->head_lock);
+    atomic_store(&node->stopped, true);
+    pthread_cond_broadcast(&node->head_moved);
+    pthread_mutex_unlock(&node->head_lock);
+    node_reject_all(node);
+    return status;
+}

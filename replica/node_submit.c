@@ -1,0 +1,198 @@
+/* The submit door: other threads bring transactions, the verify pool checks their signatures, the loop
+ * judges them. A submission is shared by its caller, who may stop waiting, and the loop, which answers
+ * it; the last of the two frees it. */
+#include "replica/node_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct submission;
+
+struct ticket {
+    struct submission *submission;
+    struct node_verdict verdict;
+};
+
+struct submission {
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    unsigned holders; /* the caller and the loop */
+    size_t open;      /* tickets without an answer */
+    size_t count;
+    struct ticket tickets[];
+};
+
+static struct submission *submission_make(size_t count)
+{
+    struct submission *s = calloc(1, sizeof *s + count * sizeof s->tickets[0]);
+    if (!s) return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->answered, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    s->holders = 2;
+    s->open = s->count = count;
+    for (size_t i = 0; i < count; i++) {
+        s->tickets[i].submission = s;
+    }
+    return s;
+}
+
+static void submission_free(struct submission *s)
+{
+    pthread_cond_destroy(&s->answered);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+/* submission_leave gives up one holder's share; call it with the lock held. */
+static void submission_leave(struct submission *s)
+{
+    bool last = --s->holders == 0;
+    pthread_mutex_unlock(&s->lock);
+    if (last) submission_free(s);
+}
+
+static void ticket_answer(uint64_t tag, const struct node_verdict *verdict)
+{
+    struct ticket *ticket = (struct ticket *)(uintptr_t)tag;
+    struct submission *s = ticket->submission;
+    pthread_mutex_lock(&s->lock);
+    ticket->verdict = *verdict;
+    assert(s->open > 0);
+    if (--s->open > 0) {
+        pthread_mutex_unlock(&s->lock);
+        return;
+    }
+    pthread_cond_broadcast(&s->answered);
+    submission_leave(s);
+}
+
+enum status node_submit(struct node *node, const struct bytes *txs, size_t count,
+                        struct node_verdict *verdicts, uint64_t timeout_us)
+{
+    if (count == 0) return STATUS_OK;
+    if (count > NODE_SUBMIT_MAX) return STATUS_RANGE;
+    if (atomic_load(&node->stopping)) return STATUS_CLOSED;
+    struct submission *s = submission_make(count);
+    uint64_t *tags = s ? malloc(count * sizeof *tags) : NULL;
+    if (!tags) {
+        if (s) submission_free(s);
+        return STATUS_NO_MEMORY;
+    }
+    for (size_t i = 0; i < count; i++) {
+        tags[i] = (uint64_t)(uintptr_t)&s->tickets[i];
+    }
+    enum status status = verify_submit(node->verify, txs, tags, count);
+    free(tags);
+    if (status != STATUS_OK) {
+        submission_free(s);
+        return status;
+    }
+    atomic_fetch_add(&node->submitted, count);
+
+    struct timespec until = node_deadline(timeout_us);
+    pthread_mutex_lock(&s->lock);
+    while (s->open > 0) {
+        if (pthread_cond_timedwait(&s->answered, &s->lock, &until) != 0) break;
+    }
+    status = s->open == 0 ? STATUS_OK : STATUS_TIMEOUT;
+    if (status == STATUS_OK) {
+        for (size_t i = 0; i < count; i++) {
+            verdicts[i] = s->tickets[i].verdict;
+        }
+    }
+    submission_leave(s);
+    return status;
+}
+
+/* admit maps the mempool's answer onto the verdict. */
+static void admit(struct node *node, const struct tx_view *view, struct node_verdict *verdict)
+{
+    uint64_t nonce, balance;
+    ledger_account(node->ledger, view->sender, &nonce, &balance);
+    struct mempool_verdict pool;
+    mempool_admit(node->mempool, view, tx_gas(view, &node->params), nonce, balance,
+                  node->head.height + 1, &pool);
+    verdict->expected_nonce = pool.expected_nonce;
+    if (pool.required_fee > verdict->required_fee) verdict->required_fee = pool.required_fee;
+    verdict->answer = pool.answer;
+    switch (pool.answer) {
+    case MEMPOOL_ADDED: verdict->status = STATUS_OK; break;
+    case MEMPOOL_KNOWN:
+        verdict->status = STATUS_OK;
+        verdict->known = true;
+        break;
+    case MEMPOOL_STALE:
+        verdict->status = STATUS_RANGE;
+        verdict->outcome = OUTCOME_NONCE_TOO_LOW;
+        break;
+    case MEMPOOL_UNPAYABLE:
+        verdict->status = STATUS_RANGE;
+        verdict->outcome = OUTCOME_FEE_UNPAYABLE;
+        break;
+    case MEMPOOL_EXPIRED:
+        verdict->status = STATUS_RANGE;
+        verdict->outcome = OUTCOME_EXPIRED;
+        break;
+    default: verdict->status = STATUS_FULL; break;
+    }
+}
+
+static void judge(struct node *node, const struct verify_verdict *job, struct node_verdict *verdict)
+{
+    *verdict = (struct node_verdict){.status = job->status};
+    if (!job->opened) return;
+    verdict->has_id = true;
+    memcpy(verdict->id, job->view.id, HASH_BYTES);
+    if (job->status != STATUS_OK) return;
+    if (node_tx_paid(node, job->view.id)) {
+        verdict->known = true;
+        return;
+    }
+    verdict->required_fee = tx_gas(&job->view, &node->params) * node->params.gas_price_min;
+    verdict->outcome =
+        tx_check(&job->view, &node->params, ledger_chain_tag(node->ledger), node->head.height + 1);
+    if (verdict->outcome != OUTCOME_OK) {
+        verdict->status = STATUS_RANGE;
+        return;
+    }
+    admit(node, &job->view, verdict);
+}
+
+bool node_judge_verified(struct node *node)
+{
+    struct verify_verdict jobs[NODE_JUDGE_BATCH];
+    size_t count = verify_take(node->verify, jobs, NODE_JUDGE_BATCH);
+    for (size_t i = 0; i < count; i++) {
+        struct node_verdict verdict;
+        judge(node, &jobs[i], &verdict);
+        if (jobs[i].status == STATUS_OK)
+            node->counters.verified++;
+        else
+            node->counters.verify_failed++;
+        if (verdict.status != STATUS_OK) node->counters.mempool_rejected++;
+        verify_release(node->verify, &jobs[i]);
+        ticket_answer(jobs[i].tag, &verdict);
+    }
+    return count > 0;
+}
+
+void node_reject_all(struct node *node)
+{
+    struct verify_stats stats;
+    for (;;) {
+        struct verify_verdict jobs[NODE_JUDGE_BATCH];
+        size_t count = verify_take(node->verify, jobs, NODE_JUDGE_BATCH);
+        for (size_t i = 0; i < count; i++) {
+            struct node_verdict verdict = {.status = STATUS_CLOSED};
+            verify_release(node->verify, &jobs[i]);
+            ticket_answer(jobs[i].tag, &verdict);
+        }
+        verify_stats(node->verify, &stats);
+        if (stats.pending == 0) return;
+        usleep(1000);
+    }
+}

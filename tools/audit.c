@@ -1,0 +1,243 @@
+#include "tools/audit.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "apply/invariant.h"
+#include "apply/receipt.h"
+#include "apply/transaction.h"
+#include "log/chain.h"
+#include "log/signature.h"
+#include "replica/validators.h"
+
+#define ROOTS_KEPT 64
+
+struct audit {
+    const struct audit_options *options;
+    struct audit_report *report;
+    struct genesis genesis;
+    struct ledger *ledger;
+    struct chain_reader *reader;
+    struct chain_buffer block_buffer, side_buffer;
+    struct chain_point point; /* at the last block */
+    struct chain_rules rules;
+    struct validator_set set;
+    uint8_t leaders[LEADER_SLOTS];
+    uint8_t roots[ROOTS_KEPT][HASH_BYTES];
+    uint64_t height; /* being looked at */
+};
+
+PRINTF_LIKE(2, 3) static void violation(struct audit *a, const char *format, ...)
+{
+    struct audit_report *report = a->report;
+    if (report->violations++ > 0) return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(report->fault, sizeof report->fault, format, arguments);
+    va_end(arguments);
+    report->fault_height = a->height;
+}
+
+static void on_alarm(void *context, const char *invariant, uint64_t height, const char *text)
+{
+    (void)height;
+    violation(context, "invariant %s: %s", invariant, text);
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* ---- one block ---- */
+
+static void check_protocol(struct audit *a, const struct block *block, const uint8_t id[HASH_BYTES])
+{
+    enum status status = chain_link_check(&a->point, &block->header, &a->rules);
+    if (status != STATUS_OK) violation(a, "header: %s", status_text(status));
+    status = justify_verify(&a->point, &block->header, &block->justify, &a->rules,
+                            a->report->genesis_id);
+    if (status != STATUS_OK) violation(a, "justification: %s", status_text(status));
+    if (block->justify.has_qc) a->report->signatures += block->justify.qc.signatures.count;
+    struct chain_point next;
+    chain_point_next(&a->point, &block->header, id, &block->justify, &next);
+    a->point = next;
+}
+
+static void check_command(struct audit *a, uint32_t index, struct bytes bytes)
+{
+    struct tx_view view;
+    struct params params;
+    ledger_params(a->ledger, &params);
+    enum status status = tx_open(bytes.at, bytes.count, &view);
+    if (status != STATUS_OK) {
+        violation(a, "transaction %u: %s", index, status_text(status));
+        return;
+    }
+    enum outcome outcome = tx_check(&view, &params, ledger_chain_tag(a->ledger), a->height);
+    if (outcome != OUTCOME_OK) violation(a, "transaction %u: %s", index, outcome_text(outcome));
+    if (a->options->skip_signatures) return;
+    a->report->signatures += view.tx.signatures.count;
+    status = tx_verify(&view, a->report->genesis_id);
+    if (status != STATUS_OK) violation(a, "transaction %u: %s", index, status_text(status));
+}
+
+static void check_side(struct audit *a, enum segment_kind kind, const uint8_t id[HASH_BYTES],
+                       struct bytes expected)
+{
+    struct chain_record record;
+    enum status status = chain_read(a->reader, kind, a->height, &a->side_buffer, &record);
+    if (status != STATUS_OK) {
+        violation(a, "%s on disk: %s", segment_kind_name(kind), status_text(status));
+    } else if (record.body.count != expected.count ||
+               memcmp(record.body.at, expected.at, expected.count) != 0 ||
+               memcmp(record.id, id, HASH_BYTES) != 0) {
+        violation(a, "%s on disk differ from what the fold gives", segment_kind_name(kind));
+    }
+}
+
+/* How many invariants are checked with each change, by apply itself. */
+static const unsigned CHANGED_CHECKS = 0
+#define X(number, id, costs, text) +(((costs)&INVARIANT_CHANGED) != 0)
+    INVARIANT_LIST(X)
+#undef X
+    ;
+
+static void on_broken(void *context, enum invariant invariant, const char *text)
+{
+    violation(context, "invariant %s: %s", invariant_id(invariant), text);
+}
+
+static enum status check_invariants(struct audit *a)
+{
+    uint64_t checked;
+    TRY(invariant_check_all(ledger_store(a->ledger), on_broken, a, &checked));
+    a->report->invariants_checked += checked;
+    return STATUS_OK;
+}
+
+static enum status fold_block(struct audit *a, const struct block *block,
+                              const uint8_t id[HASH_BYTES], size_t block_bytes)
+{
+    struct ledger_result result;
+    uint8_t root[HASH_BYTES];
+    TRY(ledger_apply(a->ledger, block, id, block_bytes, &result));
+    TRY(ledger_root(a->ledger, root));
+    check_side(a, SEGMENT_RECEIPTS, id, result.receipts);
+    check_side(a, SEGMENT_EVENTS, id, result.events);
+    memcpy(a->roots[a->height % ROOTS_KEPT], root, HASH_BYTES);
+    memcpy(a->report->last_root, root, HASH_BYTES);
+    memcpy(a->report->last_id, id, HASH_BYTES);
+    a->report->transactions += result.tx_count;
+    a->report->invariants_checked += (uint64_t)CHANGED_CHECKS * (result.tx_count + 1);
+    if (a->options->block) a->options->block(a->options->context, a->height, id, root);
+    return STATUS_OK;
+}
+
+static enum status audit_block(struct audit *a)
+{
+    struct chain_record record;
+    struct block block;
+    uint8_t id[HASH_BYTES];
+    TRY(chain_read(a->reader, SEGMENT_CHAIN, a->height, &a->block_buffer, &record));
+    enum status status = block_open(record.body.at, record.body.count, &block, id);
+    if (status != STATUS_OK) {
+        violation(a, "block: %s", status_text(status));
+        return status;
+    }
+    if (memcmp(id, record.id, HASH_BYTES) != 0) violation(a, "the entry names another block id");
+    check_protocol(a, &block, id);
+    struct reader r = list_reader(&block.body.commands);
+    for (uint32_t i = 0; i < block.body.commands.count; i++) {
+        struct command command;
+        command_read(&r, &command);
+        check_command(a, i, command.bytes);
+    }
+    /* The root that this header certifies was computed here before. */
+    uint64_t anchor = block.header.exec_height;
+    if (anchor >= a->height || a->height - anchor >= ROOTS_KEPT) {
+        violation(a, "the header names the state of height %llu", (unsigned long long)anchor);
+    } else if (memcmp(block.header.exec_root, a->roots[anchor % ROOTS_KEPT], HASH_BYTES) != 0) {
+        violation(a, "the certified root of height %llu differs", (unsigned long long)anchor);
+    }
+    return fold_block(a, &block, id, record.body.count);
+}
+
+/* ---- all of them ---- */
+
+static enum status begin(struct audit *a)
+{
+    const struct audit_options *options = a->options;
+    const char *rule;
+    TRY(hash_init());
+    TRY(signature_self_test());
+    TRY(genesis_open(options->genesis.at, options->genesis.count, &a->genesis,
+                     a->report->genesis_id, &rule));
+    struct ledger_options ledger = {.alarm = on_alarm, .alarm_context = a};
+    TRY(ledger_open(&a->ledger, &a->genesis, &ledger));
+    TRY(ledger_root(a->ledger, a->roots[0]));
+    memcpy(a->report->last_root, a->roots[0], HASH_BYTES);
+    validator_set_of(&a->genesis.validators, &a->set);
+    leader_table_build(&a->set, a->report->genesis_id, a->leaders);
+    const struct params *params = &a->genesis.params;
+    a->rules = (struct chain_rules){
+        .set = &a->set,
+        .leaders = a->leaders,
+        .block_interval_us = params->block_interval_us,
+        .body_bytes_max = params->block_bytes_max,
+        .uncommitted_rounds_max = params->uncommitted_max,
+    };
+    chain_point_base(&a->point, 0, 0, a->genesis.time_us, a->report->genesis_id);
+    return chain_reader_open(&a->reader, options->io, options->log_dir, a->report->genesis_id);
+}
+
+static enum status run(struct audit *a)
+{
+    TRY(begin(a));
+    uint64_t first, last;
+    enum status status = chain_range(a->reader, SEGMENT_CHAIN, &first, &last);
+    if (status == STATUS_NOT_FOUND)
+        last = 0;
+    else if (status != STATUS_OK)
+        return status;
+    if (last > 0 && first != 1) return STATUS_PRUNED;
+    if (a->options->to < last) last = a->options->to;
+    check_side(a, SEGMENT_EVENTS, a->report->genesis_id, ledger_genesis_events(a->ledger));
+    for (a->height = 1; a->height <= last; a->height++) {
+        TRY(audit_block(a));
+        a->report->heights = a->height;
+        if (a->options->full_every > 0 && a->height % a->options->full_every == 0) {
+            TRY(check_invariants(a));
+        }
+        if (a->options->progress) a->options->progress(a->options->context, a->height, last);
+    }
+    a->height = last;
+    return check_invariants(a);
+}
+
+enum status audit_run(const struct audit_options *options, struct audit_report *report,
+                      struct ledger **ledger)
+{
+    struct audit *a = calloc(1, sizeof *a);
+    if (!a) return STATUS_NO_MEMORY;
+    *report = (struct audit_report){0};
+    a->options = options;
+    a->report = report;
+    uint64_t start = now_us();
+    enum status status = run(a);
+    report->microseconds = now_us() - start;
+    chain_buffer_free(&a->block_buffer);
+    chain_buffer_free(&a->side_buffer);
+    if (a->reader) chain_reader_close(a->reader);
+    if (ledger)
+        *ledger = a->ledger;
+    else if (a->ledger)
+        ledger_close(a->ledger);
+    free(a);
+    return status;
+}

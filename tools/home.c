@@ -1,0 +1,86 @@
+#include "tools/home.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "replica/node.h"
+#include "tools/keystore.h"
+
+#define GENESIS_FILE_BYTES_MAX (16u * 1024 * 1024)
+
+enum status home_path(const char *home, const char *below, char out[IO_PATH_MAX])
+{
+    int length = snprintf(out, IO_PATH_MAX, "%s/%s", home, below);
+    return length > 0 && length < IO_PATH_MAX ? STATUS_OK : STATUS_RANGE;
+}
+
+enum status home_make(struct io *io, const char *home)
+{
+    static const char *const FOLDERS[] = {"config", "validator", "data", "run", "keys"};
+    TRY(io_mkdir(io, home));
+    for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
+        char path[IO_PATH_MAX];
+        TRY(home_path(home, FOLDERS[i], path));
+        TRY(io_mkdir(io, path));
+    }
+    return STATUS_OK;
+}
+
+enum status home_read(struct io *io, const char *path, size_t limit, uint8_t **bytes, size_t *count)
+{
+    int file;
+    TRY(io_open(io, path, 0, &file));
+    uint64_t size;
+    uint8_t *buffer = NULL;
+    enum status status = io_file_size(io, file, &size);
+    if (status == STATUS_OK && size > limit) status = STATUS_FULL;
+    if (status == STATUS_OK) {
+        buffer = malloc((size_t)size + 1);
+        if (!buffer) status = STATUS_NO_MEMORY;
+    }
+    if (status == STATUS_OK) status = io_read_exact(io, file, 0, buffer, (size_t)size);
+    enum status closed = io_close(io, file);
+    if (status == STATUS_OK) status = closed;
+    if (status != STATUS_OK) {
+        free(buffer);
+        return status;
+    }
+    *bytes = buffer;
+    *count = (size_t)size;
+    return STATUS_OK;
+}
+
+enum status home_open_genesis(struct io *io, const char *home, struct home_genesis *out)
+{
+    char path[IO_PATH_MAX];
+    *out = (struct home_genesis){0};
+    TRY(home_path(home, HOME_GENESIS_FILE, path));
+    TRY(home_read(io, path, GENESIS_FILE_BYTES_MAX, &out->bytes, &out->count));
+    enum status status = genesis_open(out->bytes, out->count, &out->genesis, out->id, &out->rule);
+    if (status != STATUS_OK) home_close_genesis(out);
+    return status;
+}
+
+void home_close_genesis(struct home_genesis *genesis)
+{
+    free(genesis->bytes);
+    genesis->bytes = NULL;
+}
+
+enum status home_make_validator(struct io *io, const char *home, const struct home_genesis *genesis,
+                                const uint8_t seed[32], const char *passphrase,
+                                size_t passphrase_bytes, bool development, uint64_t journal_bytes)
+{
+    char path[IO_PATH_MAX];
+    uint8_t secret[64], key[32];
+    struct keystore_info info = {
+        .purpose = KEYSTORE_VALIDATOR,
+        .cost = development ? KEYSTORE_COST_DEVELOPMENT : KEYSTORE_COST_NORMAL,
+    };
+    TRY(home_path(home, "validator/key.enc", path));
+    TRY(keystore_save(io, path, &info, seed, passphrase, passphrase_bytes));
+    crypto_sign_seed_keypair(key, secret, seed);
+    sodium_memzero(secret, sizeof secret);
+    return node_format(io, home, &genesis->genesis.params, genesis->id, key, journal_bytes);
+}
