@@ -538,8 +538,8 @@ void mempool_account(struct mempool *pool, const uint8_t address[HASH_BYTES], ui
     uint32_t at = pool_find_sender(pool, address);
     if (at == POOL_NONE) return;
     struct sender *sender = &pool->sender[at];
-    bool stale = pool->entry[sender->first].nonce < nonce;
-    if (!stale && sender->nonce == nonce && sender->balance == balance) return;
+    bool settled = pool->entry[sender->first].nonce >= nonce && sender->fees <= balance;
+    if (settled && sender->nonce == nonce && sender->balance == balance) return;
     /* The heaps order senders by what changes here: out first, back in by sender_settle. */
     heap_place(pool, HEAP_PICK, at, false);
     heap_place(pool, HEAP_EVICT, at, false);
