@@ -55,8 +55,7 @@ struct chain_opened {
  * where to write on. What is kept has been synced when this returns.
  *
  * STATUS_CORRUPT: stop and ask the operator; nothing was changed. STATUS_WRONG_CHAIN: another
- * genesis, or another block at the hint's height. STATUS_PRUNED: the oldest segments are missing, so
- * that receipts and events cannot be written from where they end. */
+ * genesis, or another block at the hint's height. */
 MUST_CHECK enum status chain_open(struct chain **chain, struct io *io, const char *dir,
                                   const uint8_t chain_id[HASH_BYTES], const struct log_mark *hint,
                                   struct chain_opened *opened);
@@ -73,7 +72,7 @@ void chain_close(struct chain *chain);
  *   segment_bytes  parameter of the block's epoch (log_position_next)
  *
  * STATUS_BUSY: nothing was taken; complete writes and syncs, and append receipts and events, first.
- * STATUS_NO_MEMORY. */
+ * STATUS_NO_MEMORY, STATUS_FULL (a segment of 16 GiB): final, close and start again. */
 MUST_CHECK enum status chain_append(struct chain *chain, struct bytes block,
                                     const uint8_t id[HASH_BYTES], uint64_t segment_bytes);
 
@@ -84,7 +83,8 @@ MUST_CHECK enum status chain_append(struct chain *chain, struct bytes block,
  *   body   canonical struct block_receipts or block_events, copied
  *   count  receipts or events in it
  *
- * STATUS_BUSY, STATUS_NO_MEMORY: as above. STATUS_RANGE: the body passes SEGMENT_BODY_BYTES_MAX. */
+ * STATUS_BUSY, STATUS_NO_MEMORY, STATUS_FULL: as above. STATUS_RANGE: the body passes
+ * SEGMENT_BODY_BYTES_MAX. */
 MUST_CHECK enum status chain_append_side(struct chain *chain, enum segment_kind kind,
                                          uint64_t height, const uint8_t id[HASH_BYTES],
                                          struct bytes body, uint32_t count);
@@ -144,9 +144,9 @@ MUST_CHECK enum status chain_reader_open(struct chain_reader **reader, struct io
                                          const char *dir, const uint8_t chain_id[HASH_BYTES]);
 void chain_reader_close(struct chain_reader *reader);
 
-/* chain_reader_limit: do not look at the head, read entries up to `height` (for start and audit,
- * when nobody writes). */
-void chain_reader_limit(struct chain_reader *reader, uint64_t height);
+/* chain_reader_limit: do not look at the head, read whatever whole entries are there up to `height`
+ * (for start and audit, when nobody appends). STATUS_CORRUPT: a file is missing or its header bad. */
+MUST_CHECK enum status chain_reader_limit(struct chain_reader *reader, uint64_t height);
 
 /* chain_reader_head reads the published head. STATUS_NOT_FOUND: none yet. */
 MUST_CHECK enum status chain_reader_head(struct chain_reader *reader, struct head *head);
@@ -165,7 +165,8 @@ MUST_CHECK enum status chain_read(struct chain_reader *reader, enum segment_kind
 /* chain_read_raw copies file bytes for tailers: from (segment, offset) to the published end, to the
  * end of the segment's file, or `capacity` bytes. (*next_segment, *next_offset) is where to go on; at
  * the end of a sealed segment that is offset 0 of the next. *done = 0: wait for a new head.
- * STATUS_RANGE: the position is beyond the head; STATUS_PRUNED: the segment is gone. */
+ * STATUS_RANGE: the position is beyond the head; STATUS_PRUNED: the segment is gone.
+ * STATUS_NOT_FOUND: nothing is published, or the reader is limited. */
 MUST_CHECK enum status chain_read_raw(struct chain_reader *reader, enum segment_kind kind,
                                       uint64_t segment, uint64_t offset, uint8_t *buffer,
                                       size_t capacity, size_t *done, uint64_t *next_segment,

@@ -124,6 +124,11 @@ void io_deinit(struct io *io);
 
 MUST_CHECK enum status io_open(struct io *io, const char *path, unsigned flags, int *file);
 MUST_CHECK enum status io_close(struct io *io, int file);
+/* io_release closes a file whose close can lose nothing: read only, synced, or given up on. */
+static inline void io_release(struct io *io, int file)
+{
+    enum status ignored UNUSED = io_close(io, file);
+}
 /* io_read_at reads up to count bytes; *done < count only at the end of the file. */
 MUST_CHECK enum status io_read_at(struct io *io, int file, uint64_t offset, uint8_t *buffer,
                                   size_t count, size_t *done);
