@@ -176,7 +176,7 @@ static enum exit_code run_derive(struct call *call)
 {
     char words[MNEMONIC_TEXT_BYTES];
     uint8_t seed[MNEMONIC_SEED_BYTES], public_key[32];
-    uint32_t role, account = (uint32_t)option_number(call, "account");
+    uint32_t role = 0, account = (uint32_t)option_number(call, "account");
     uint64_t index = option_number(call, "index"), end = index + option_number(call, "count");
     if (end > (uint64_t)DERIVE_INDEX_MAX + 1)
         return output_fail(call, EXIT_USAGE, "usage",

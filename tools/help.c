@@ -157,7 +157,7 @@ static enum exit_code run_help(struct call *call)
     }
     if (noun && !call->set)
         return output_fail(call, EXIT_USAGE, "usage", "unknown command %s", noun);
-    for (size_t i = 0; verb && i < call->set->count; i++) {
+    for (size_t i = 0; verb && call->set && i < call->set->count; i++) {
         const char *own = call->set->commands[i].verb;
         if (own && strcmp(own, verb) == 0) call->command = &call->set->commands[i];
     }

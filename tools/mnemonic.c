@@ -159,7 +159,7 @@ static bool next_word(const char **at, char word[MNEMONIC_WORD_BYTES])
 enum status mnemonic_normalize(const char *typed, char out[MNEMONIC_TEXT_BYTES],
                                struct mnemonic_fault *fault)
 {
-    uint16_t words[WORDS_MAX];
+    uint16_t words[WORDS_MAX] = {0};
     char word[MNEMONIC_WORD_BYTES];
     enum status status = STATUS_OK;
     memset(fault, 0, sizeof *fault);
