@@ -45,161 +45,11 @@ void mempool_close(struct mempool *pool)
     free(pool);
 }
 
-static void notice_add(struct mempool *pool, const uint8_t id[HASH_BYTES], const char *reason)
-{
-    if (pool->notice_end - pool->notice_start == pool->limits.txs_max) pool->notice_start++;
-    struct mempool_notice *notice = &pool->notice[pool->notice_end++ % pool->limits.txs_max];
-    memcpy(notice->id, id, HASH_BYTES);
-    notice->reason = reason;
-}
-
 bool mempool_take_notice(struct mempool *pool, struct mempool_notice *notice)
 {
     if (pool->notice_start == pool->notice_end) return false;
     *notice = pool->notice[pool->notice_start++ % pool->limits.txs_max];
     return true;
-}
-
-/* ---- a sender's list ---- */
-
-/* The first ready one that is not held, from `at` on. */
-static uint32_t head_from(const struct mempool *pool, const struct sender *sender, uint32_t at)
-{
-    while (at != POOL_NONE) {
-        const struct entry *entry = &pool->entry[at];
-        if (entry->nonce >= sender->ready_end) return POOL_NONE;
-        if (!entry->held && entry->nonce >= sender->nonce) return at;
-        at = entry->next;
-    }
-    return POOL_NONE;
-}
-
-static void sender_place(struct mempool *pool, uint32_t at)
-{
-    struct sender *sender = &pool->sender[at];
-    heap_place(pool, HEAP_PICK, at, sender->head != POOL_NONE);
-    heap_place(pool, HEAP_EVICT, at, sender->last != POOL_NONE && !pool->entry[sender->last].held);
-}
-
-/* Recomputes the ready run and the head after any change, and both places. */
-static void sender_refresh(struct mempool *pool, uint32_t at)
-{
-    struct sender *sender = &pool->sender[at];
-    sender->ready_end = sender->nonce;
-    for (uint32_t i = sender->first; i != POOL_NONE; i = pool->entry[i].next) {
-        if (pool->entry[i].nonce > sender->ready_end) break;
-        if (pool->entry[i].nonce == sender->ready_end) sender->ready_end++;
-    }
-    sender->head = head_from(pool, sender, sender->first);
-    sender_place(pool, at);
-}
-
-/* The worth of `at` and of what stands behind it, as far as it changes. */
-static void worth_update(struct mempool *pool, uint32_t at)
-{
-    for (bool first = true; at != POOL_NONE; first = false) {
-        struct entry *entry = &pool->entry[at];
-        struct rate worth = entry->own;
-        if (entry->prev != POOL_NONE && rate_compare(pool->entry[entry->prev].worth, worth) < 0) {
-            worth = pool->entry[entry->prev].worth;
-        }
-        if (!first && rate_compare(worth, entry->worth) == 0) return;
-        entry->worth = worth;
-        at = entry->next;
-    }
-}
-
-/* The last one whose nonce is at most `nonce`. Newcomers mostly belong at the end. */
-static uint32_t find_place(const struct mempool *pool, const struct sender *sender, uint64_t nonce)
-{
-    uint32_t at = sender->last;
-    while (at != POOL_NONE && pool->entry[at].nonce > nonce) {
-        at = pool->entry[at].prev;
-    }
-    return at;
-}
-
-/* Appending to the run is the common case and needs no walk over it. */
-static void linked_refresh(struct mempool *pool, uint32_t sender_at, uint32_t at)
-{
-    struct sender *sender = &pool->sender[sender_at];
-    struct entry *entry = &pool->entry[at];
-    if (entry->next != POOL_NONE) {
-        sender_refresh(pool, sender_at);
-        return;
-    }
-    if (entry->nonce == sender->ready_end) {
-        sender->ready_end++;
-        if (sender->head == POOL_NONE && !entry->held) sender->head = at;
-    }
-    sender_place(pool, sender_at);
-}
-
-static void entry_link(struct mempool *pool, uint32_t at)
-{
-    struct entry *entry = &pool->entry[at];
-    struct sender *sender = &pool->sender[entry->sender];
-    uint32_t after = find_place(pool, sender, entry->nonce);
-    entry->prev = after;
-    entry->next = after == POOL_NONE ? sender->first : pool->entry[after].next;
-    if (entry->next != POOL_NONE)
-        pool->entry[entry->next].prev = at;
-    else
-        sender->last = at;
-    if (after != POOL_NONE)
-        pool->entry[after].next = at;
-    else
-        sender->first = at;
-    sender->count++;
-    sender->fees += entry->own.fee;
-    worth_update(pool, at);
-    pool_index_entry(pool, at);
-    heap_place(pool, HEAP_EXPIRY, at, !entry->held);
-    linked_refresh(pool, entry->sender, at);
-}
-
-/* Takes an entry out of list, table and expiry heap; the caller refreshes the sender. */
-static void entry_unlink(struct mempool *pool, uint32_t at)
-{
-    struct entry *entry = &pool->entry[at];
-    struct sender *sender = &pool->sender[entry->sender];
-    if (entry->next != POOL_NONE)
-        pool->entry[entry->next].prev = entry->prev;
-    else
-        sender->last = entry->prev;
-    if (entry->prev != POOL_NONE)
-        pool->entry[entry->prev].next = entry->next;
-    else
-        sender->first = entry->next;
-    sender->count--;
-    sender->fees -= entry->own.fee;
-    worth_update(pool, entry->next);
-    pool_unindex_entry(pool, at);
-    heap_place(pool, HEAP_EXPIRY, at, false);
-}
-
-static void entry_free(struct mempool *pool, uint32_t at, const char *reason)
-{
-    struct entry *entry = &pool->entry[at];
-    if (reason) notice_add(pool, entry->id, reason);
-    pool->stats.bytes -= entry->bytes;
-    pool_free_bytes(pool, entry);
-    pool_give_entry(pool, at);
-}
-
-/* Refreshes a sender, and lets it go when nothing of it is left. */
-static void sender_settle(struct mempool *pool, uint32_t at)
-{
-    sender_refresh(pool, at);
-    if (pool->sender[at].count == 0) pool_give_sender(pool, at);
-}
-
-static void entry_remove(struct mempool *pool, uint32_t at, const char *reason)
-{
-    uint32_t sender = pool->entry[at].sender;
-    entry_unlink(pool, at);
-    entry_free(pool, at, reason);
-    sender_settle(pool, sender);
 }
 
 /* ---- making room ---- */
@@ -208,15 +58,15 @@ static void entry_remove(struct mempool *pool, uint32_t at, const char *reason)
 static void plan_take(struct mempool *pool, uint32_t at)
 {
     assert(pool->plan_count < POOL_PLAN_MAX);
-    entry_unlink(pool, at);
-    sender_refresh(pool, pool->entry[at].sender);
+    list_unlink(pool, at);
+    list_refresh(pool, pool->entry[at].sender);
     pool->plan[pool->plan_count++] = at;
 }
 
 static void plan_undo(struct mempool *pool)
 {
     while (pool->plan_count > 0) {
-        entry_link(pool, pool->plan[--pool->plan_count]);
+        list_link(pool, pool->plan[--pool->plan_count]);
     }
 }
 
@@ -266,7 +116,7 @@ static void plan_finish(struct mempool *pool, uint32_t replaced)
             pool->stats.replaced_total++;
         else
             pool->stats.evicted_total++;
-        entry_free(pool, at, replacement ? MEMPOOL_REASON_REPLACED : MEMPOOL_REASON_EVICTED);
+        list_free(pool, at, replacement ? MEMPOOL_REASON_REPLACED : MEMPOOL_REASON_EVICTED);
     }
 }
 
@@ -343,7 +193,7 @@ static enum mempool_answer judge(const struct mempool *pool, const struct newcom
 static struct rate newcomer_worth(const struct mempool *pool, const struct newcomer *new)
 {
     if (new->sender == POOL_NONE) return new->rate;
-    uint32_t before = find_place(pool, &pool->sender[new->sender], new->view->tx.content.nonce);
+    uint32_t before = list_find(pool, &pool->sender[new->sender], new->view->tx.content.nonce);
     if (before == POOL_NONE || rate_compare(pool->entry[before].worth, new->rate) >= 0) {
         return new->rate;
     }
@@ -368,7 +218,7 @@ static void newcomer_insert(struct mempool *pool, const struct newcomer *new)
     entry->sender = sender;
     pool_store_bytes(pool, entry, new->view->bytes);
     pool->stats.bytes += entry->bytes;
-    entry_link(pool, at);
+    list_link(pool, at);
 }
 
 static enum mempool_answer enter(struct mempool *pool, struct newcomer *new, uint64_t *required)
@@ -411,7 +261,7 @@ void mempool_admit(struct mempool *pool, const struct tx_view *view, uint64_t ga
     if (new.sender != POOL_NONE) {
         const struct sender *sender = &pool->sender[new.sender];
         new.missing = sender->ready_end;
-        uint32_t at = find_place(pool, sender, view->tx.content.nonce);
+        uint32_t at = list_find(pool, sender, view->tx.content.nonce);
         if (at != POOL_NONE && pool->entry[at].nonce == view->tx.content.nonce) new.replaces = at;
     }
     *verdict = (struct mempool_verdict){.expected_nonce = new.missing};
@@ -461,8 +311,8 @@ void mempool_pick(struct mempool *pool, uint64_t height, uint64_t gas_max, uint8
         write_u16(&w, (uint16_t)entry->bytes);
         pool_load_bytes(pool, entry, write_take(&w, entry->bytes));
         entry_hold(pool, at, true);
-        sender->head = head_from(pool, sender, entry->next);
-        sender_place(pool, best);
+        sender->head = list_head(pool, sender, entry->next);
+        list_place(pool, best);
         ++*txs;
     }
     for (uint32_t i = 0; i < skipped_count; i++) {
@@ -477,7 +327,7 @@ enum status mempool_hold(struct mempool *pool, const uint8_t id[HASH_BYTES])
     uint32_t at = pool_find_entry(pool, id);
     if (at != POOL_NONE) {
         entry_hold(pool, at, true);
-        sender_refresh(pool, pool->entry[at].sender);
+        list_refresh(pool, pool->entry[at].sender);
         return STATUS_OK;
     }
     if (pool_find_ghost(pool, id) != POOL_NONE) return STATUS_OK;
@@ -491,7 +341,7 @@ void mempool_release(struct mempool *pool, const uint8_t id[HASH_BYTES])
     uint32_t at = pool_find_entry(pool, id);
     if (at == POOL_NONE || !pool->entry[at].held) return;
     entry_hold(pool, at, false);
-    sender_refresh(pool, pool->entry[at].sender);
+    list_refresh(pool, pool->entry[at].sender);
 }
 
 void mempool_commit(struct mempool *pool, const uint8_t id[HASH_BYTES], bool paid)
@@ -517,8 +367,8 @@ static void drop_stale(struct mempool *pool, struct sender *sender)
         if (entry->held && !entry->paid) continue; /* an uncommitted block has it still */
         const char *reason = entry->paid ? NULL : MEMPOOL_REASON_REPLACED;
         if (reason) pool->stats.replaced_total++;
-        entry_unlink(pool, at);
-        entry_free(pool, at, reason);
+        list_unlink(pool, at);
+        list_free(pool, at, reason);
     }
 }
 
@@ -527,8 +377,8 @@ static void drop_unpayable(struct mempool *pool, struct sender *sender)
     while (sender->fees > sender->balance && sender->last != POOL_NONE &&
            !pool->entry[sender->last].held) {
         uint32_t at = sender->last;
-        entry_unlink(pool, at);
-        entry_free(pool, at, MEMPOOL_REASON_INVALID);
+        list_unlink(pool, at);
+        list_free(pool, at, MEMPOOL_REASON_INVALID);
     }
 }
 
@@ -540,14 +390,14 @@ void mempool_account(struct mempool *pool, const uint8_t address[HASH_BYTES], ui
     struct sender *sender = &pool->sender[at];
     bool settled = pool->entry[sender->first].nonce >= nonce && sender->fees <= balance;
     if (settled && sender->nonce == nonce && sender->balance == balance) return;
-    /* The heaps order senders by what changes here: out first, back in by sender_settle. */
+    /* The heaps order senders by what changes here: out first, back in by list_settle. */
     heap_place(pool, HEAP_PICK, at, false);
     heap_place(pool, HEAP_EVICT, at, false);
     sender->nonce = nonce;
     sender->balance = balance;
     drop_stale(pool, sender);
     drop_unpayable(pool, sender);
-    sender_settle(pool, at);
+    list_settle(pool, at);
 }
 
 void mempool_expire(struct mempool *pool, uint64_t height)
@@ -556,7 +406,7 @@ void mempool_expire(struct mempool *pool, uint64_t height)
         uint32_t at = heap_top(pool, HEAP_EXPIRY);
         if (at == POOL_NONE || pool->entry[at].valid_until >= height) return;
         pool->stats.expired_total++;
-        entry_remove(pool, at, MEMPOOL_REASON_EXPIRED);
+        list_remove(pool, at, MEMPOOL_REASON_EXPIRED);
     }
 }
 
@@ -564,7 +414,7 @@ bool mempool_drop(struct mempool *pool, const uint8_t id[HASH_BYTES])
 {
     uint32_t at = pool_find_entry(pool, id);
     if (at == POOL_NONE || pool->entry[at].held) return false;
-    entry_remove(pool, at, MEMPOOL_REASON_INVALID);
+    list_remove(pool, at, MEMPOOL_REASON_INVALID);
     return true;
 }
 

@@ -1,7 +1,9 @@
 /* replica/mempool_internal.h - tables, heaps and byte store of the mempool, shared by its sources.
  *
  *   mempool.c         admission, eviction, picks, blocks and accounts
- *   mempool_table.c   the structures below: each keeps its own invariants, none knows a rule
+ *   mempool_list.c    a sender's transactions: ready run, head, worth
+ *   mempool_table.c   tables, heaps and bytes: each keeps its own invariants, none knows a rule
+ *   mempool_check.c   all of it recomputed, for tests
  *
  * Everything is an index into an array taken at open; POOL_NONE is no index.
  */
@@ -122,5 +124,23 @@ void heap_place(struct mempool *pool, enum heap_kind kind, uint32_t item, bool w
 uint32_t heap_top(const struct mempool *pool, enum heap_kind kind);
 bool heap_before(const struct mempool *pool, enum heap_kind kind, uint32_t a, uint32_t b);
 uint32_t *heap_position(const struct mempool *pool, enum heap_kind kind, uint32_t item);
+
+/* mempool_list.c */
+/* list_find: the last one whose nonce is at most `nonce`. Newcomers mostly belong at the end. */
+uint32_t list_find(const struct mempool *pool, const struct sender *sender, uint64_t nonce);
+/* list_head: the first ready one that is not held, from `at` on. */
+uint32_t list_head(const struct mempool *pool, const struct sender *sender, uint32_t at);
+/* list_place brings the sender to its places in the heaps; list_refresh first recomputes its ready run
+ * and head; list_settle lets it go when nothing of it is left. */
+void list_place(struct mempool *pool, uint32_t sender);
+void list_refresh(struct mempool *pool, uint32_t sender);
+void list_settle(struct mempool *pool, uint32_t sender);
+/* list_link puts an entry into list, table and heaps. list_unlink takes it out of list, table and expiry
+ * heap; the caller refreshes the sender. list_free gives its memory back, with a notice if `reason`.
+ * list_remove does all three. */
+void list_link(struct mempool *pool, uint32_t entry);
+void list_unlink(struct mempool *pool, uint32_t entry);
+void list_free(struct mempool *pool, uint32_t entry, const char *reason);
+void list_remove(struct mempool *pool, uint32_t entry, const char *reason);
 
 #endif
