@@ -1,0 +1,79 @@
+/* api/read.h - what several handlers read: blocks, events and records of the state.
+ *
+ * Each *_load, *_begin and *_resolve answers false after it has set the request's problem, so that a
+ * handler only has to return.
+ */
+#ifndef CAIRN_API_READ_H
+#define CAIRN_API_READ_H
+
+#include "api/request.h"
+#include "apply/receipt.h"
+#include "log/chain.h"
+
+/* ---- blocks ---- */
+
+struct loaded_block {
+    struct chain_buffer buffer;
+    struct chain_record record;
+    struct block block; /* borrows the buffer */
+};
+
+bool block_load(struct request *request, uint64_t height, struct loaded_block *loaded);
+void block_release(struct loaded_block *loaded);
+
+/* block_resolve answers the height that the parameter `block` names: digits, a hash or "latest". Height
+ * 0 is the genesis, which has events but no block. */
+bool block_resolve(struct request *request, uint64_t *height);
+
+/* block_meta is the meta of an answer about this block alone. */
+struct reply_meta block_meta(const struct loaded_block *loaded);
+
+/* block_command answers the bytes of the transaction at a position; .at is NULL past the end. */
+struct bytes block_command(const struct block *block, uint32_t position);
+
+/* ---- receipts and events of one height ---- */
+
+struct event_walk {
+    struct chain_buffer events_buffer, receipts_buffer;
+    struct block_events events;
+    struct block_receipts receipts; /* count 0 at height 0 */
+    struct reader at;
+    uint32_t index; /* of the event that walk_next answers next */
+};
+
+/* walk_load reads a height; the walk is zeroed before its first use and may be loaded again.
+ * STATUS_NOT_FOUND: not there yet; others as chain_read. */
+MUST_CHECK enum status walk_load(struct event_walk *walk, struct node *node, uint64_t height);
+void walk_release(struct event_walk *walk);
+
+/* walk_next answers the next event and its bytes; false at the end. walk_skip goes on to an index. */
+bool walk_next(struct event_walk *walk, struct event *event, struct bytes *bytes);
+void walk_skip(struct event_walk *walk, uint32_t index);
+
+/* walk_receipt answers a receipt; false past the end. */
+bool walk_receipt(const struct event_walk *walk, uint32_t index, struct receipt *receipt);
+
+/* walk_json describes the event that walk_next answered last, as event_view_shape. */
+json_t *walk_json(const struct event_walk *walk, const struct event *event, struct bytes bytes);
+
+/* ---- state ---- */
+
+struct state_read {
+    struct node *node;
+    struct ledger *ledger;
+    struct store *store;
+    uint64_t height;
+    struct reply_meta meta;
+};
+
+/* state_begin takes the read lock at the request's `height`, or at the newest; state_end releases it.
+ * Values that state_get answers are borrowed until then. */
+bool state_begin(struct request *request, bool has_height, uint64_t height,
+                 struct state_read *state);
+void state_end(struct state_read *state);
+struct bytes state_get(const struct state_read *state, uint16_t table, const uint8_t *key);
+
+/* state_amount answers a balance of the coin, 0 without a record. */
+uint64_t state_amount(const struct state_read *state, const uint8_t address[32]);
+
+#endif
