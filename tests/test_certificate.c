@@ -1,14 +1,9 @@
 /* Certificates, rota and chain rules as pure functions. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "log/signature.h"
 #include "replica/certificate.h"
+#include "tests/support_cmocka.h"
 
 static const uint8_t GENESIS[HASH_BYTES] = {0xab};
 
@@ -74,7 +69,8 @@ static void quorum_holds_for_all_weights(void **state)
     (void)state;
     const struct {
         uint64_t total, quorum, blocking;
-    } ROWS[] = {{1, 1, 1}, {2, 2, 1}, {3, 3, 1}, {4, 3, 2}, {5, 4, 2}, {6, 5, 2}, {7, 5, 3}, {100, 67, 34}};
+    } ROWS[] = {{1, 1, 1}, {2, 2, 1}, {3, 3, 1}, {4, 3, 2},
+                {5, 4, 2}, {6, 5, 2}, {7, 5, 3}, {100, 67, 34}};
     struct validator_set set = {.count = 1};
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
         set.total = ROWS[i].total;
@@ -363,9 +359,9 @@ static void chain_child(struct chain *chain, uint64_t round)
 static void chain_take(struct chain *chain)
 {
     assert_int_equal(chain_link_check(&chain->point, &chain->header, &chain->rules), STATUS_OK);
-    assert_int_equal(justify_verify(&chain->point, &chain->header, &chain->justify, &chain->rules,
-                                    GENESIS),
-                     STATUS_OK);
+    assert_int_equal(
+        justify_verify(&chain->point, &chain->header, &chain->justify, &chain->rules, GENESIS),
+        STATUS_OK);
     chain_point_next(&chain->point, &chain->header, chain->id, &chain->justify, &chain->point);
 }
 
@@ -532,7 +528,8 @@ static void chain_tail_certifies_the_epoch_end(void **state)
     block_id_of(&chain.header, chain.id);
     chain_take(&chain);
     struct chain_point end = chain.point;
-    const uint64_t ROUNDS[] = {6, 8, 9}; /* 6 names L; 8 follows a gap and names nothing; 9 names L */
+    const uint64_t ROUNDS[] = {6, 8,
+                               9}; /* 6 names L; 8 follows a gap and names nothing; 9 names L */
     for (size_t i = 0; i < 3; i++) {
         chain_child(&chain, ROUNDS[i]);
         assert_int_not_equal(chain_link_check(&chain.point, &chain.header, &chain.rules),

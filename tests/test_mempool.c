@@ -1,13 +1,8 @@
 /* The mempool against its rules, and random operations against a naive model. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "replica/mempool.h"
+#include "tests/support_cmocka.h"
 
 static const uint8_t HASH_KEY[16] = {1, 2, 3};
 

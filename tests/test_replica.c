@@ -1,15 +1,10 @@
 /* The consensus core with one validator, driven by a world that plays journal, chain log, signer,
  * executor, mempool and clock, delays and reorders their answers, and crashes at any output. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "log/signature.h"
 #include "replica/replica.h"
+#include "tests/support_cmocka.h"
 
 #define ROUNDS_MAX  100000
 #define PENDING_MAX 64
