@@ -22,7 +22,8 @@
  *     88     8  xxh3-64 of bytes [0,88)
  *     96   16n  entries, ascending: first 8 bytes of the id as a big-endian number, then
  *               height (5 bytes) and position in the block (3 bytes), one number each
- *      .    8f  fences: xxh3-64 of each block of 256 entries (the last may be shorter)
+ *      .    8f  fences: xxh3-64 of each page of 256 entries (the last may be shorter), seed: its
+ *               number
  */
 #ifndef CAIRN_LOG_INDEX_H
 #define CAIRN_LOG_INDEX_H
@@ -47,8 +48,8 @@ struct index_found {
     struct bytes tx;            /* within it */
 };
 
-/* index_open makes `dir` if absent (its parent stands) and notes which segment files are there; it
- * reads none. Then call index_rebuild. */
+/* index_open makes `dir` if absent (its parent stands) and starts empty; then call index_rebuild,
+ * which takes the files that are good. */
 MUST_CHECK enum status index_open(struct tx_index **index, struct io *io, const char *dir,
                                   const uint8_t chain_id[HASH_BYTES]);
 void index_close(struct tx_index *index);
@@ -57,13 +58,14 @@ void index_close(struct tx_index *index);
  * bad are read again. `index_height` tells how far it is. */
 MUST_CHECK enum status index_rebuild(struct tx_index *index, struct chain_reader *reader);
 
-/* index_add_block adds the transactions of the next block (index_height + 1).
+/* index_add_block adds the transactions of the next block (index_height + 1); lower ones are known.
  *
  *   segment  that the block lies in (log_position); a new one writes the file of the one before
  *   block    canonical bytes
  *
- * STATUS_FULL: more than INDEX_OPEN_ENTRIES_MAX transactions in a segment; STATUS_NO_MEMORY. After a
- * failure the index stays behind; index_rebuild catches up. */
+ * STATUS_BUSY: the index is behind the block before. STATUS_FULL: more than INDEX_OPEN_ENTRIES_MAX
+ * transactions in a segment; STATUS_NO_MEMORY. After a failure the index is behind; index_rebuild
+ * catches up. */
 MUST_CHECK enum status index_add_block(struct tx_index *index, uint64_t segment,
                                        struct bytes block);
 
