@@ -319,6 +319,11 @@ uint64_t store_records(const struct store *store)
     return store->records;
 }
 
+uint64_t store_hashed(const struct store *store)
+{
+    return store->tree.hash_count;
+}
+
 uint64_t store_view_oldest(const struct store *store)
 {
     return store->view_oldest ? store->view_oldest->height - 1 : store->height;

@@ -95,7 +95,7 @@ uint64_t store_records(const struct store *store);
 
 /* store_scan walks the records of one table in tree order from the tree position `from` (SHA-256 of
  * a full key, inclusive; NULL = start) until `each` answers false. At `height`; STATUS_VIEW_GONE if
- * its view was dropped, STATUS_NOT_FOUND if it is in the future. */
+ * its view was dropped, STATUS_NOT_FOUND if it is in the future, STATUS_NO_MEMORY. */
 MUST_CHECK enum status store_scan(const struct store *store, uint16_t table, uint64_t height,
                                   const uint8_t *from,
                                   bool (*each)(void *context, const uint8_t path[HASH_BYTES],
@@ -105,6 +105,9 @@ MUST_CHECK enum status store_scan(const struct store *store, uint16_t table, uin
 /* store_get_at reads a record as of the end of block `height`. */
 MUST_CHECK enum status store_get_at(const struct store *store, uint64_t height, uint16_t table,
                                     const uint8_t *key, struct bytes *value);
+
+/* store_hashed answers how many inner nodes of the tree were hashed so far, for measurements. */
+uint64_t store_hashed(const struct store *store);
 
 /* store_view_oldest answers the lowest height that store_get_at can still serve. */
 uint64_t store_view_oldest(const struct store *store);
