@@ -62,7 +62,7 @@ enum journal_type {
 const char *journal_type_name(uint16_t type);
 
 struct journal_geometry {
-    uint64_t ring_bytes;      /* multiple of 64 pages, at least 4 groups */
+    uint64_t ring_bytes;      /* multiple of 64 pages, 4 groups up to JOURNAL_RING_BYTES_MAX */
     uint64_t group_bytes_max; /* multiple of a page, at most JOURNAL_GROUP_BYTES_MAX */
 };
 
@@ -73,7 +73,7 @@ struct journal_geometry {
  *   uncommitted_rounds_max  K_unc of the chain
  *
  * STATUS_RANGE: the ring is smaller than 2 * K_unc * block_bytes_max or not a multiple of 64 pages,
- * or a block exceeds JOURNAL_RECORD_BYTES_MAX. */
+ * or a block does not fit the largest group. */
 MUST_CHECK enum status journal_geometry_make(uint64_t ring_bytes, uint64_t block_bytes_max,
                                              uint64_t uncommitted_rounds_max,
                                              struct journal_geometry *geometry);
