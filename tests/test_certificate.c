@@ -1,8 +1,10 @@
 /* Certificates, rota and chain rules as pure functions. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "log/signature.h"
 #include "replica/certificate.h"
+#include "replica/replica.h"
 #include "tests/support_cmocka.h"
 
 static const uint8_t GENESIS[HASH_BYTES] = {0xab};
@@ -567,6 +569,75 @@ static void chain_tail_certifies_the_epoch_end(void **state)
                      STATUS_BAD_PROOF);
 }
 
+/* ---- pinned bytes ---- */
+
+static void pin(char *text, size_t capacity, const char *name, const uint8_t *bytes, size_t count)
+{
+    size_t used = strlen(text);
+    used += (size_t)snprintf(text + used, capacity - used, "%s ", name);
+    for (size_t i = 0; i < count; i++) {
+        used += (size_t)snprintf(text + used, capacity - used, "%02x", bytes[i]);
+    }
+    assert_true(used + 2 < capacity);
+    text[used] = '\n';
+    text[used + 1] = 0;
+}
+
+/* tests/golden/consensus.txt changes only with a version of the format. */
+static void consensus_formats_are_pinned(void **state)
+{
+    (void)state;
+    static char made_text[40000], golden[40000];
+    static struct validators made;
+    static struct qc_store qc;
+    static uint8_t bytes[checkpoint_record_bytes_max], message[VOTE_SIGNED_BYTES];
+    size_t count;
+    make_validators(&made, 4, 10);
+    struct vote vote = some_vote();
+    vote_signed_bytes(GENESIS, &vote, message);
+    pin(made_text, sizeof made_text, "vote_signed", message, sizeof message);
+    proposal_signed_bytes(GENESIS, 1, 2, vote.block_id, message);
+    pin(made_text, sizeof made_text, "proposal_signed", message, PROPOSAL_SIGNED_BYTES);
+    timeout_signed_bytes(GENESIS, 1, 5, 4, message);
+    pin(made_text, sizeof made_text, "timeout_signed", message, TIMEOUT_SIGNED_BYTES);
+    make_qc(&made, vote, 0xd, &qc);
+    pin(made_text, sizeof made_text, "qc", qc.bytes, qc.count);
+    sign_vote(&made, &vote, 2);
+    assert_int_equal(vote_encode(&vote, bytes, sizeof bytes, &count), STATUS_OK);
+    pin(made_text, sizeof made_text, "vote", bytes, count);
+    struct timeout timeout = {.epoch = 1, .round = 5, .hqc_round = 4, .voter = 3};
+    assert_int_equal(timeout_encode(&timeout, bytes, sizeof bytes, &count), STATUS_OK);
+    pin(made_text, sizeof made_text, "timeout", bytes, count);
+    struct vote_record record = {vote, 10, true, qc.qc};
+    assert_int_equal(vote_record_encode(&record, bytes, sizeof bytes, &count), STATUS_OK);
+    pin(made_text, sizeof made_text, "vote_record", bytes, count);
+    struct checkpoint_record checkpoint = {.epoch = 1,
+                                           .signed_round = 9,
+                                           .reserve_round = 10,
+                                           .has_last_vote = true,
+                                           .last_vote = vote,
+                                           .has_last_timeout = true,
+                                           .last_timeout = timeout,
+                                           .has_lock = true,
+                                           .lock = qc.qc};
+    assert_int_equal(checkpoint_record_encode(&checkpoint, bytes, sizeof bytes, &count), STATUS_OK);
+    pin(made_text, sizeof made_text, "checkpoint_record", bytes, count);
+    uint8_t table[LEADER_SLOTS];
+    made.set.power[1] = 25;
+    made.set.total = 55;
+    leader_table_build(&made.set, GENESIS, table);
+    pin(made_text, sizeof made_text, "leaders", table, 64);
+
+    FILE *file = fopen("tests/golden/consensus.txt", "rb");
+    assert_non_null(file);
+    golden[fread(golden, 1, sizeof golden - 1, file)] = 0;
+    fclose(file);
+    if (strcmp(made_text, golden) != 0) {
+        print_message("%s", made_text);
+        fail_msg("tests/golden/consensus.txt differs from the bytes above");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -583,6 +654,7 @@ int main(void)
         cmocka_unit_test(chain_link_refuses_each_fault),
         cmocka_unit_test(justify_refuses_each_fault),
         cmocka_unit_test(chain_tail_certifies_the_epoch_end),
+        cmocka_unit_test(consensus_formats_are_pinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
