@@ -106,8 +106,8 @@ struct mempool_stats {
 };
 
 /* mempool_open takes all memory. `hash_key` [16] keys the tables; draw it at random.
- * STATUS_RANGE: limits out of range; bytes_max must hold the longest transaction, and per_sender_max
- * exceed nonce_gap_max, or a hole could never be filled. STATUS_NO_MEMORY. */
+ * STATUS_RANGE: limits out of range; bytes_max must hold the longest transaction, and
+ * per_sender_max exceed nonce_gap_max, or a hole could never be filled. STATUS_NO_MEMORY. */
 MUST_CHECK enum status mempool_open(struct mempool **pool, const struct mempool_limits *limits,
                                     const uint8_t hash_key[16]);
 void mempool_close(struct mempool *pool);

@@ -130,14 +130,14 @@ uint32_t *heap_position(const struct mempool *pool, enum heap_kind kind, uint32_
 uint32_t list_find(const struct mempool *pool, const struct sender *sender, uint64_t nonce);
 /* list_head: the first ready one that is not held, from `at` on. */
 uint32_t list_head(const struct mempool *pool, const struct sender *sender, uint32_t at);
-/* list_place brings the sender to its places in the heaps; list_refresh first recomputes its ready run
- * and head; list_settle lets it go when nothing of it is left. */
+/* list_place brings the sender to its places in the heaps; list_refresh first recomputes its ready
+ * run and head; list_settle lets it go when nothing of it is left. */
 void list_place(struct mempool *pool, uint32_t sender);
 void list_refresh(struct mempool *pool, uint32_t sender);
 void list_settle(struct mempool *pool, uint32_t sender);
-/* list_link puts an entry into list, table and heaps. list_unlink takes it out of list, table and expiry
- * heap; the caller refreshes the sender. list_free gives its memory back, with a notice if `reason`.
- * list_remove does all three. */
+/* list_link puts an entry into list, table and heaps. list_unlink takes it out of list, table and
+ * expiry heap; the caller refreshes the sender. list_free gives its memory back, with a notice if
+ * `reason`. list_remove does all three. */
 void list_link(struct mempool *pool, uint32_t entry);
 void list_unlink(struct mempool *pool, uint32_t entry);
 void list_free(struct mempool *pool, uint32_t entry, const char *reason);

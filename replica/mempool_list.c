@@ -1,4 +1,4 @@
-/* A sender's transactions in nonce order: ready run, head, worth, and the sender's place in the heaps. */
+/* A sender's transactions in nonce order: ready run, head, worth, and his place in the heaps. */
 #include <assert.h>
 
 #include "replica/mempool_internal.h"

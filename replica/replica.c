@@ -76,8 +76,8 @@ void replica_halt(struct replica *replica, const char *text, struct replica_outp
     replica_output_add(outputs, OUTPUT_ALARM)->text = text;
 }
 
-/* A root that we voted for and cannot reproduce means that this machine or its code diverged. During
- * recovery the alarm waits for INPUT_START. */
+/* A root that we voted for and cannot reproduce means that this machine or its code diverged.
+ * During recovery the alarm waits for INPUT_START. */
 static void on_executed(struct replica *replica, const struct replica_input *input,
                         struct replica_outputs *outputs)
 {

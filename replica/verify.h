@@ -57,8 +57,8 @@ void verify_close(struct verify_pool *pool);
 
 /* verify_submit queues transactions, all or none; any thread may call it. The bytes are copied.
  *   tags[count]   come back with the verdicts
- * STATUS_BUSY: jobs_max or the large buffers are used up, nothing was taken. STATUS_RANGE: a transaction is
- * empty or longer than TX_BYTES_MAX. */
+ * STATUS_BUSY: jobs_max or the large buffers are used up, nothing was taken. STATUS_RANGE: a transaction
+ * is empty or longer than TX_BYTES_MAX. */
 MUST_CHECK enum status verify_submit(struct verify_pool *pool, const struct bytes *txs,
                                      const uint64_t *tags, size_t count);
 

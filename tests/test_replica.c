@@ -152,8 +152,8 @@ static uint64_t durable_lsn(const struct world *world)
     return world->durable_count > 0 ? world->record[world->durable_count - 1].lsn : 0;
 }
 
-/* A stranger's view: the committed block follows from its ancestors alone, and what is committed at a
- * height never changes, whatever crashes lie between. */
+/* A stranger's view: the committed block follows from its ancestors alone, and what is committed
+ * at a height never changes, whatever crashes lie between. */
 static void world_commit(struct world *world, const struct replica_output *output)
 {
     struct block block;
@@ -311,8 +311,8 @@ static bool world_execute(struct world *world)
     return world_step(world, &input);
 }
 
-/* The journal gives space back: nothing that the core needs, no block that the chain log may lose, and
- * votes only behind a durable checkpoint. */
+/* The journal gives space back: nothing that the core needs, no block that the chain log may lose,
+ * and votes only behind a durable checkpoint. */
 static void world_truncate(struct world *world)
 {
     struct replica_view view;
@@ -650,7 +650,7 @@ static void replica_refuses_contradicting_records(void **state)
     assert_int_equal(replica_recover_record(other, 2, RECORD_VOTE, (struct bytes){bytes, count},
                                             &world->outputs),
                      STATUS_CORRUPT);
-    /* A gap between chain log and journal, a torn body, an unknown kind, a number that went back. */
+    /* A gap between chain log and journal, a torn body, an unknown kind, an old number. */
     const struct record *late = &world->record[8];
     assert_int_equal(late->type, RECORD_BLOCK);
     assert_int_equal(replica_recover_record(other, 3, RECORD_BLOCK,
