@@ -336,7 +336,7 @@ static void proof_of_absence_cannot_be_forged_from_true_neighbours(void **state)
 }
 
 /* Tendermint's tree is RFC 6962 over length(key) | key | 32 | SHA-256(value). */
-static void tendermint_make(size_t n)
+static void tendermint_make(size_t n, bool falling)
 {
     static uint8_t leaves[RECORDS][32];
     const uint8_t(*l)[32] = (const uint8_t(*)[32])leaves;
@@ -346,7 +346,7 @@ static void tendermint_make(size_t n)
         struct claim *c = &all[i];
         c->spec = PROOF_TENDERMINT;
         c->key_bytes = 1 + i % 3;
-        memset(c->key, (int)(10 + i), c->key_bytes);
+        memset(c->key, (int)(falling ? 90 - i : 10 + i), c->key_bytes);
         c->value_bytes = 1;
         c->value[0] = (uint8_t)i;
         uint8_t entry[64];
@@ -396,7 +396,7 @@ static void proof_verifies_tendermint_trees_of_every_small_size(void **state)
 {
     (void)state;
     for (size_t n = 1; n <= 12; n++) {
-        tendermint_make(n);
+        tendermint_make(n, false);
         for (size_t i = 0; i < n; i++) {
             assert_int_equal(verify(&all[i]), STATUS_OK);
         }
@@ -419,6 +419,62 @@ static void proof_verifies_tendermint_trees_of_every_small_size(void **state)
             }
             assert_int_equal(good, 1);
         }
+    }
+}
+
+/* Another chain may show a tree whose keys are not in order: then neighbours by key are none. */
+static void proof_of_absence_needs_the_left_neighbour_on_the_left(void **state)
+{
+    (void)state;
+    static struct claim absent;
+    for (size_t n = 2; n <= 6; n++) {
+        tendermint_make(n, true);
+        for (size_t i = 0; i + 1 < n; i++) {
+            absent = all[0];
+            absent.key_bytes = 5;
+            memset(absent.key, (int)(90 - i - 1), 5); /* between the keys of i + 1 and i */
+            assert_int_equal(verify(&all[i]), STATUS_OK);
+            assert_int_equal(forge(&absent, &all[i + 1], &all[i]), STATUS_BAD_PROOF);
+        }
+    }
+}
+
+/* A leaf hashes 65 bytes, as an inner node does. Whoever stores the bytes of a leaf as a value could
+ * pass the true leaf off as an inner node with the false one as its child, were it not for the prefix. */
+static void proof_does_not_take_a_leaf_for_an_inner_node(void **state)
+{
+    (void)state;
+    static struct claim real, fake;
+    uint8_t value[65] = {0}, key[20], prefix[33] = {0};
+    fake.spec = PROOF_SMT;
+    fake.key_bytes = 6;
+    memset(fake.key, 9, 6);
+    fake.value_bytes = 3;
+    sha256_bytes(fake.key, fake.key_bytes, value + 1);
+    sha256_bytes(fake.value, fake.value_bytes, value + 33);
+    for (uint32_t others = 0; others < 5; others++) {
+        struct store *store = open_store();
+        for (uint32_t k = 0; k < others; k++) {
+            put(store, k);
+        }
+        key_make(1001, key);
+        assert_int_equal(store_put(store, table_of(1001), key, value, sizeof value), STATUS_OK);
+        claim_make(store, 1001, &real);
+        assert_int_equal(verify(&real), STATUS_OK);
+        assert_int_equal(ics23_decode((struct bytes){real.proof, real.proof_bytes}, &part),
+                         STATUS_OK);
+        memmove(&part.left.path[1], &part.left.path[0],
+                part.left.path_count * sizeof part.left.path[0]);
+        sha256_bytes(real.key, real.key_bytes, prefix + 1);
+        part.left.path[0] = (struct ics23_inner){ICS23_SHA256, {prefix, 33}, {0}};
+        part.left.path_count++;
+        part.left.key = (struct bytes){fake.key, fake.key_bytes};
+        part.left.value = (struct bytes){fake.value, fake.value_bytes};
+        assert_int_equal(ics23_encode(&part, fake.proof, sizeof fake.proof, &fake.proof_bytes),
+                         STATUS_OK);
+        memcpy(fake.root, real.root, sizeof fake.root);
+        assert_int_equal(verify(&fake), STATUS_BAD_PROOF);
+        store_close(store);
     }
 }
 
@@ -557,6 +613,8 @@ int main(void)
         cmocka_unit_test(proof_state_says_full_at_every_smaller_capacity),
         cmocka_unit_test(proof_of_absence_cannot_be_forged_from_true_neighbours),
         cmocka_unit_test(proof_verifies_tendermint_trees_of_every_small_size),
+        cmocka_unit_test(proof_of_absence_needs_the_left_neighbour_on_the_left),
+        cmocka_unit_test(proof_does_not_take_a_leaf_for_an_inner_node),
         cmocka_unit_test(ics23_decode_refuses_what_it_would_not_write),
         cmocka_unit_test(ics23_decode_of_random_changes_reencodes_equal_or_is_refused),
         cmocka_unit_test(ics23_decode_bounds_the_path),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "apply/heap.h"
 #include "apply/store.h"
 
 #define TABLES  3
@@ -440,6 +441,74 @@ static void store_answers_no_memory_when_address_space_is_refused(void **state)
     store_close(store);
 }
 
+/* Blocks of all classes, replaced at random until the region is used up, then put back in reverse
+ * order: no step back may fail, and the contents of the others must stay. */
+static void heap_takes_back_everything_in_reverse_order(void **state)
+{
+    (void)state;
+    enum { SLOTS = 40, STEPS = 3000 };
+    static struct {
+        uint32_t slot, count, before;
+    } steps[STEPS];
+    static uint32_t now_bytes[SLOTS], start_bytes[SLOTS];
+    static uint64_t place[SLOTS];
+    struct heap heap;
+    seed = 31;
+    for (int round = 0; round < 5; round++) {
+        size_t done = 0;
+        assert_int_equal(heap_open(&heap, 3 << 20), STATUS_OK);
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            start_bytes[i] = now_bytes[i] = 1 + pick(i % 2 ? 300 : HEAP_VALUE_BYTES_MAX);
+            assert_int_equal(heap_take(&heap, now_bytes[i], &place[i]), STATUS_OK);
+            memset(heap_at(&heap, place[i]), (int)i, now_bytes[i]);
+        }
+        for (; done < STEPS; done++) {
+            uint64_t fresh;
+            uint32_t i = pick(SLOTS), count = 1 + pick(pick(2) ? 500 : HEAP_VALUE_BYTES_MAX);
+            if (heap_take(&heap, count, &fresh) != STATUS_OK) break;
+            heap_give(&heap, place[i], now_bytes[i]);
+            steps[done].slot = i;
+            steps[done].count = count;
+            steps[done].before = now_bytes[i];
+            place[i] = fresh;
+            now_bytes[i] = count;
+            memset(heap_at(&heap, fresh), (int)i, count);
+        }
+        assert_true(done > 10);
+        while (done-- > 0) {
+            uint32_t i = steps[done].slot;
+            uint64_t fresh;
+            assert_int_equal(now_bytes[i], steps[done].count);
+            assert_int_equal(heap_take(&heap, steps[done].before, &fresh), STATUS_OK);
+            heap_give(&heap, place[i], now_bytes[i]);
+            place[i] = fresh;
+            now_bytes[i] = steps[done].before;
+            memset(heap_at(&heap, fresh), (int)i, now_bytes[i]);
+        }
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            assert_int_equal(now_bytes[i], start_bytes[i]);
+            for (uint32_t b = 0; b < now_bytes[i]; b++) {
+                assert_int_equal(heap_at(&heap, place[i])[b], i);
+            }
+        }
+        heap_close(&heap);
+    }
+}
+
+static void heap_gives_the_same_blocks_again(void **state)
+{
+    (void)state;
+    struct heap heap;
+    assert_int_equal(heap_open(&heap, 1 << 20), STATUS_OK);
+    for (int i = 0; i < 100000; i++) { /* a leak of one block a round would end after 16 */
+        uint64_t offset;
+        assert_int_equal(heap_take(&heap, HEAP_VALUE_BYTES_MAX, &offset), STATUS_OK);
+        assert_true(offset <= (1 << 20) - HEAP_VALUE_BYTES_MAX);
+        heap_give(&heap, offset, HEAP_VALUE_BYTES_MAX);
+    }
+    heap_close(&heap);
+}
+
 int main(void)
 {
     assert_int_equal(hash_init(), STATUS_OK);
@@ -449,6 +518,8 @@ int main(void)
         cmocka_unit_test(store_equals_the_model_at_its_bound),
         cmocka_unit_test(store_keeps_every_view_that_fits),
         cmocka_unit_test(store_refuses_values_out_of_range),
+        cmocka_unit_test(heap_takes_back_everything_in_reverse_order),
+        cmocka_unit_test(heap_gives_the_same_blocks_again),
         cmocka_unit_test(store_put_accepts_bytes_borrowed_from_itself),
         cmocka_unit_test(store_forgets_what_was_undone),
         cmocka_unit_test(store_scans_a_large_table_at_each_height),
