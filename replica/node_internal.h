@@ -142,7 +142,8 @@ void node_note_failed(struct node *node, const uint8_t id[32], const char *reaso
 bool node_judge_verified(struct node *node);
 void node_reject_all(struct node *node);
 
-/* node_loop.c: one input with everything that follows from it; the outputs of a recovery call. */
+/* node_loop.c: one input with everything that follows from it; the same for the outputs of a recovery
+ * call. */
 MUST_CHECK enum status node_step(struct node *node, const struct replica_input *input);
 MUST_CHECK enum status node_handle_outputs(struct node *node);
 

@@ -221,8 +221,8 @@ enum status node_recover(struct node *node, const char **why)
 
     struct chain_reader *reader; /* reads up to the writer's end, not to the published head */
     TRY(chain_reader_open(&reader, &node->io, path, node->genesis_id));
-    chain_reader_limit(reader, chain_height(node->chain));
-    enum status status = catch_up(node, reader, why);
+    enum status status = chain_reader_limit(reader, chain_height(node->chain));
+    if (status == STATUS_OK) status = catch_up(node, reader, why);
     chain_reader_close(reader);
     TRY(status);
     *why = "the head cannot be published";

@@ -1,5 +1,4 @@
 #include <curl/curl.h>
-#include <cyaml/cyaml.h>
 #include <microhttpd.h>
 #include <openssl/crypto.h>
 #include <sodium.h>
@@ -26,12 +25,12 @@ static const char *probe_backend(void)
 
 static enum exit_code run_version(struct call *call)
 {
-    json_t *libraries = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "libsodium", sodium_version_string(),
-        "libcrypto", OpenSSL_version(OPENSSL_VERSION_STRING), "zstd", ZSTD_versionString(),
-        "libmicrohttpd", MHD_get_version(), "jansson", jansson_version_str(), "libcurl",
-        curl_version_info(CURLVERSION_NOW)->version, "libyaml", yaml_get_version_string(),
-        "libcyaml", cyaml_version_str, "utf8proc", utf8proc_version());
+    json_t *libraries =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "libsodium", sodium_version_string(),
+                  "libcrypto", OpenSSL_version(OPENSSL_VERSION_STRING), "zstd",
+                  ZSTD_versionString(), "libmicrohttpd", MHD_get_version(), "jansson",
+                  jansson_version_str(), "libcurl", curl_version_info(CURLVERSION_NOW)->version,
+                  "libyaml", yaml_get_version_string(), "utf8proc", utf8proc_version());
     return output_result(call, json_pack("{s:s, s:s, s:s, s:b, s:o}", "version", CAIRN_VERSION,
                                          "compiler", __VERSION__, "io_backend", probe_backend(),
                                          "cuda", 0, "libraries", libraries));

@@ -51,6 +51,8 @@
     X(api, sse_max_clients, U64, "128", 0, 100000, "", "clients that follow the event stream")     \
     X(api, max_connections, U64, "256", 4, 100000, "", "open connections")                         \
     X(api, max_connections_per_ip, U64, "64", 1, 100000, "", "open connections of one address")    \
+    X(api, tokens_per_second, U64, "1000", 0, 1000000, "",                                         \
+      "request budget of one address, a page costs 5 and a proof 10; 0: no bound")                 \
     X(api, connection_timeout, MS, "10s", 1000, 3600000, "", "idle connections are closed after")  \
     X(metrics, listen_addr, LISTEN, "127.0.0.1:26660", 0, 0, "", "address of the metrics")         \
     X(log, level, LEVELS, "info", 0, 0, "", "level, and levels of modules: info,replica=debug")    \

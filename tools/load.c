@@ -9,13 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/bech32m.h"
+#include "apply/genesis.h"
 #include "apply/operation.h"
 #include "apply/transaction.h"
-#include "log/segment.h"
-#include "tools/client.h"
+#include "tools/chain_info.h"
 #include "tools/derive.h"
-#include "tools/text.h"
 
 #define TX_ROOM          512
 #define FOREVER_ROUND    2000
@@ -287,19 +285,17 @@ static void note_block(struct load *load, const uint8_t *bytes, size_t count, ui
     }
 }
 
-/* note_entries walks raw log entries and answers the last height, or 0. */
-static uint64_t note_entries(struct load *load, struct reader *r, uint64_t at_us)
+/* note_blocks walks an answer of /v1/log/blocks - a length (u32) and a block's bytes, again and again -
+ * and answers how many blocks it held. */
+static uint64_t note_blocks(struct load *load, struct reader *r, uint64_t at_us)
 {
-    uint64_t last = 0;
+    uint64_t blocks = 0;
     for (;;) {
-        struct segment_entry entry;
-        const uint8_t *header = read_take(r, SEGMENT_ENTRY_BYTES);
-        if (!header || segment_entry_decode(header, &entry) != STATUS_OK) return last;
-        size_t padded = (size_t)segment_entry_bytes(entry.body_bytes) - SEGMENT_ENTRY_BYTES;
-        const uint8_t *body = read_take(r, padded);
-        if (!body) return last;
-        note_block(load, body, entry.body_bytes, at_us);
-        last = entry.height;
+        uint32_t count = read_u32(r);
+        const uint8_t *block = read_take(r, count);
+        if (!block) return blocks;
+        note_block(load, block, count, at_us);
+        blocks++;
     }
 }
 
@@ -323,10 +319,8 @@ static void *watch(void *argument)
         uint64_t before = next;
         if (client_get(client, path, "application/octet-stream", &answer) == STATUS_OK &&
             answer.http_status == 200) {
-            uint64_t at = now_us();
             struct reader r = reader_of(answer.body.at, answer.body.count);
-            uint64_t last = note_entries(load, &r, now_us());
-            if (last >= next) next = last + 1;
+            next += note_blocks(load, &r, now_us());
         }
         client_answer_release(&answer);
         if (next != before)
@@ -461,21 +455,14 @@ static enum status run_round(struct load *load, uint64_t txs)
     return atomic_load(&load->failed) ? STATUS_IO : STATUS_OK;
 }
 
-/* learn_chain reads the genesis and the height from the node and prices a transfer. */
+/* learn_chain asks the node for the chain and prices a transfer. */
 static enum status learn_chain(struct load *load, struct client *client)
 {
-    struct client_answer answer;
-    struct genesis genesis;
-    const char *rule;
-    TRY(client_get(client, "/v1/genesis", "application/octet-stream", &answer));
-    enum status status = answer.http_status == 200 ? genesis_open(answer.body.at, answer.body.count,
-                                                                  &genesis, load->genesis_id, &rule)
-                                                   : STATUS_IO;
-    struct params params;
-    if (status == STATUS_OK) params = genesis.params;
-    client_answer_release(&answer);
-    TRY(status);
+    struct chain_info info;
+    TRY(chain_info_ask(client, &info));
+    memcpy(load->genesis_id, info.genesis_id, HASH_BYTES);
     load->chain_tag = chain_tag_of(load->genesis_id);
+    load->height = info.height;
 
     /* The length of a transfer does not depend on its values: price one. */
     struct flight sample;
@@ -484,42 +471,20 @@ static enum status learn_chain(struct load *load, struct client *client)
     sign_flight(load, &load->senders[0], &load->senders[1], &sample);
     load->senders[0].nonce--;
     TRY(tx_open(sample.bytes, sample.count, &view));
-    load->fee = tx_gas(&view, &params) * params.gas_price_min;
+    load->fee = tx_gas(&view, &info.params) * info.params.gas_price_min;
     return STATUS_OK;
-}
-
-static enum status learn_height(struct load *load, struct client *client)
-{
-    struct client_answer answer;
-    TRY(client_get(client, "/v1/status", NULL, &answer));
-    const char *text =
-        json_string_value(json_object_get(json_object_get(answer.json, "meta"), "height"));
-    enum status status =
-        text && text_parse_u64(text, &load->height) == STATUS_OK ? STATUS_OK : STATUS_IO;
-    client_answer_release(&answer);
-    return status;
 }
 
 static enum status learn_nonces(struct load *load, struct client *client)
 {
     for (uint32_t i = 0; i < load->options->keys; i++) {
         struct sender *sender = &load->senders[i];
-        char address[ADDRESS_TEXT_BYTES], path[128];
-        address_format(sender->address, address);
-        snprintf(path, sizeof path, "/v1/accounts/%s", address);
-        struct client_answer answer;
-        TRY(client_get(client, path, NULL, &answer));
-        json_t *data = json_object_get(answer.json, "data");
-        const char *nonce = json_string_value(json_object_get(data, "nonce_next"));
-        bool good = answer.http_status == 200 && nonce &&
-                    text_parse_u64(nonce, &sender->nonce) == STATUS_OK;
-        client_answer_release(&answer);
-        if (!good) return STATUS_IO;
+        TRY(chain_info_nonce(client, sender->address, &sender->nonce));
     }
     return STATUS_OK;
 }
 
-static enum status prepare(struct load *load, struct client *client)
+static enum status prepare(struct load *load)
 {
     const struct load_options *options = load->options;
     uint64_t slots = 1024;
@@ -540,7 +505,7 @@ static enum status prepare(struct load *load, struct client *client)
         load->committed = fopen(options->committed_file, "a");
         if (!load->committed) return STATUS_IO;
     }
-    return learn_chain(load, client);
+    return STATUS_OK;
 }
 
 enum status load_run(const struct load_options *options, const volatile bool *stop,
@@ -554,10 +519,10 @@ enum status load_run(const struct load_options *options, const volatile bool *st
     struct client *client;
     TRY(client_open(&client, &options->node, 1, POST_TIMEOUT_MS));
     pthread_mutex_init(&load.lock, NULL);
-    enum status status = prepare(&load, client);
+    enum status status = prepare(&load);
     if (status == STATUS_OK) status = learn_nonces(&load, client);
     do {
-        if (status == STATUS_OK) status = learn_height(&load, client);
+        if (status == STATUS_OK) status = learn_chain(&load, client);
         if (status == STATUS_OK) status = run_round(&load, load.flight_room);
     } while (status == STATUS_OK && options->forever && !*stop);
 

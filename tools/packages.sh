@@ -4,7 +4,7 @@
 
 CAIRN_BUILD_PACKAGES="cmake ninja-build gcc libc6-dev pkg-config git liburing-dev libsodium-dev
 libssl-dev libxxhash-dev libzstd-dev libmicrohttpd-dev libjansson-dev libcurl4-openssl-dev
-libcyaml-dev libyaml-dev libutf8proc-dev"
+libyaml-dev libutf8proc-dev"
 
 # need_packages NAME... installs those that dpkg does not report as installed.
 need_packages() {

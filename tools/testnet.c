@@ -170,6 +170,8 @@ static enum status write_config(struct testnet *net, const char *home)
         snprintf(config->api_listen_addr.text, CONFIG_TEXT_BYTES, "127.0.0.1:%u", port);
         snprintf(config->metrics_listen_addr.text, CONFIG_TEXT_BYTES, "127.0.0.1:%u",
                  port ? port + 3 : 0);
+        /* The load generator is one address. */
+        snprintf(config->api_tokens_per_second.text, CONFIG_TEXT_BYTES, "0");
         snprintf(config->storage_journal_bytes.text, CONFIG_TEXT_BYTES, "%llu",
                  (unsigned long long)net->options->journal_bytes);
         status = config_write_yaml(config, text, CONFIG_BYTES_MAX, &count);

@@ -1,0 +1,254 @@
+/* cairn start: key, node, HTTP, loop - and back in reverse.
+ *
+ * The addresses that were bound stand in HOME/run/api and HOME/run/metrics once requests are answered.
+ * SIGTERM and SIGINT end the node in order; being killed is safe too. */
+#include "tools/command_start.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/server.h"
+#include "cairn_version.h"
+#include "log/trace.h"
+#include "replica/node.h"
+#include "tools/config.h"
+#include "tools/home.h"
+#include "tools/keystore.h"
+#include "tools/output.h"
+#include "tools/wallet.h"
+
+#define DEV_PASSPHRASE "validator/passphrase" /* written by testnet */
+#define VIEW_BYTES_MAX (UINT64_C(256) << 20)
+
+static struct node *running; /* for the signal handler */
+
+static void on_signal(int number)
+{
+    (void)number;
+    node_stop(running);
+}
+
+struct start {
+    struct call *call;
+    struct config *config;
+    char home[IO_PATH_MAX];
+    struct io io; /* for files before and after the node's own */
+    bool io_open;
+    struct home_genesis genesis;
+    struct keystore_key key;
+    bool key_open;
+    struct node *node;
+    struct server *server;
+};
+
+static enum exit_code refuse_config(struct start *start, enum status status,
+                                    const struct config_faults *faults)
+{
+    for (size_t i = 0; i < faults->count && i < CONFIG_FAULTS_MAX; i++) {
+        output_fail(start->call, EXIT_USAGE, "config", "%s", faults->texts[i]);
+    }
+    return faults->count > 0 ? EXIT_USAGE
+                             : output_fail_status(start->call, status, "configuration");
+}
+
+static enum exit_code load_config(struct start *start)
+{
+    struct config_faults *faults = calloc(1, sizeof *faults);
+    start->config = calloc(1, sizeof *start->config);
+    if (!faults || !start->config) {
+        free(faults);
+        return output_fail_status(start->call, STATUS_NO_MEMORY, "configuration");
+    }
+    enum exit_code code = EXIT_OK;
+    enum status status = config_load(start->call, start->config, faults);
+    if (status != STATUS_OK) code = refuse_config(start, status, faults);
+    free(faults);
+    if (code != EXIT_OK) return code;
+    enum trace_format format;
+    status = trace_parse_format(start->config->log_format.text, &format);
+    if (status == STATUS_OK) {
+        status = trace_init(format, start->config->log_level.text, STDERR_FILENO);
+    }
+    return status == STATUS_OK ? EXIT_OK : output_fail_status(start->call, status, "log.level");
+}
+
+/* A network made by testnet keeps its passphrase beside the key; everybody else is asked. */
+static enum exit_code read_passphrase(struct start *start, struct passphrase *passphrase)
+{
+    char path[IO_PATH_MAX];
+    bool given =
+        option_given(start->call, "passphrase-file") || option_given(start->call, "passphrase-fd");
+    if (!given && home_path(start->home, DEV_PASSPHRASE, path) == STATUS_OK &&
+        access(path, R_OK) == 0) {
+        enum status status = passphrase_read_file(path, passphrase);
+        return status == STATUS_OK ? EXIT_OK : output_fail_status(start->call, status, path);
+    }
+    return wallet_passphrase(start->call, "Passphrase of the validator key", false, passphrase);
+}
+
+static enum exit_code open_key(struct start *start)
+{
+    char path[IO_PATH_MAX];
+    struct passphrase passphrase;
+    enum status status = home_path(start->home, "validator/key.enc", path);
+    if (status != STATUS_OK) return output_fail_status(start->call, status, path);
+    enum exit_code code = read_passphrase(start, &passphrase);
+    if (code != EXIT_OK) return code;
+    status = keystore_open(&start->io, path, passphrase.text, passphrase.count, &start->key);
+    passphrase_release(&passphrase);
+    if (status != STATUS_OK) return output_fail_status(start->call, status, path);
+    start->key_open = true;
+    if (start->key.info.purpose != KEYSTORE_VALIDATOR) {
+        return output_fail(start->call, EXIT_USAGE, "usage", "%s is not a validator key", path);
+    }
+    return EXIT_OK;
+}
+
+static enum exit_code open_node(struct start *start)
+{
+    const struct config *config = start->config;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct node_options options = {
+        .home = start->home,
+        .genesis = {start->genesis.bytes, start->genesis.count},
+        .secret_key = start->key.secret,
+        .mempool = MEMPOOL_LIMITS_DEFAULT,
+        .verify_threads = cores < 1    ? 1
+                          : cores > 16 ? 16
+                                       : (unsigned)cores,
+        .reserve_bytes = config->storage_reserve_bytes.number,
+        .view_bytes_max = VIEW_BYTES_MAX,
+    };
+    const char *backend = config->storage_io_backend.text;
+    options.io_backend = strcmp(backend, "uring") == 0   ? NODE_IO_URING
+                         : strcmp(backend, "posix") == 0 ? NODE_IO_POSIX
+                                                         : NODE_IO_AUTO;
+    options.mempool.txs_max = (uint32_t)config->mempool_max_txs.number;
+    options.mempool.bytes_max = config->mempool_max_bytes.number;
+    options.mempool.per_sender_max = (uint32_t)config->mempool_per_account.number;
+    options.mempool.nonce_gap_max = (uint32_t)config->mempool_nonce_gap.number;
+    const char *why;
+    enum status status = node_open(&start->node, &options, &why);
+    if (status == STATUS_OK) return EXIT_OK;
+    TRACE(ERROR, "tools", "start", "the node cannot start", trace_status("status", status),
+          trace_string("why", why));
+    return output_fail(start->call, exit_of_status(status), status_name(status), "%s (%s)", why,
+                       status_text(status));
+}
+
+/* ---- HTTP ---- */
+
+/* split_listen cuts "address:port" ("[::1]:80" too), as the configuration has checked it. */
+static void split_listen(const char *text, char address[CONFIG_TEXT_BYTES], uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t count = (size_t)(colon - text), first = 0;
+    uint32_t number = 0;
+    if (text[0] == '[') {
+        first = 1;
+        count -= 2;
+    }
+    memcpy(address, text + first, count);
+    address[count] = 0;
+    for (const char *p = colon + 1; *p; p++) {
+        number = number * 10 + (uint32_t)(*p - '0');
+    }
+    *port = (uint16_t)number;
+}
+
+static enum status write_run(struct start *start, const char *name, const char *address,
+                             uint16_t port)
+{
+    char path[IO_PATH_MAX], url[CONFIG_TEXT_BYTES + 32];
+    bool six = strchr(address, ':') != NULL;
+    int count = snprintf(url, sizeof url, "http://%s%s%s:%u\n", six ? "[" : "", address,
+                         six ? "]" : "", port);
+    TRY(home_path(start->home, name, path));
+    return io_write_file(&start->io, path, (const uint8_t *)url, (size_t)count);
+}
+
+static enum exit_code open_server(struct start *start)
+{
+    const struct config *config = start->config;
+    char address[CONFIG_TEXT_BYTES], metrics[CONFIG_TEXT_BYTES];
+    struct server_options options;
+    server_options_default(&options);
+    split_listen(config->api_listen_addr.text, address, &options.port);
+    split_listen(config->metrics_listen_addr.text, metrics, &options.metrics_port);
+    options.address = address;
+    options.metrics_address = metrics;
+    options.version = CAIRN_VERSION;
+    options.connections_max = (unsigned)config->api_max_connections.number;
+    options.per_address_max = (unsigned)config->api_max_connections_per_ip.number;
+    options.streams_max = (unsigned)config->api_sse_max_clients.number;
+    options.tokens_per_s = (unsigned)config->api_tokens_per_second.number;
+    options.tokens_max = options.tokens_per_s * 2;
+    enum status status = server_open(&start->server, start->node, &options);
+    if (status != STATUS_OK) return output_fail_status(start->call, status, "HTTP");
+    status = write_run(start, "run/api", address, server_port(start->server));
+    if (status == STATUS_OK) {
+        status = write_run(start, "run/metrics", metrics, server_metrics_port(start->server));
+    }
+    return status == STATUS_OK ? EXIT_OK : output_fail_status(start->call, status, "run/");
+}
+
+/* ---- the command ---- */
+
+static enum exit_code open_all(struct start *start)
+{
+    enum exit_code code = load_config(start);
+    if (code != EXIT_OK) return code;
+    enum status status = call_home(start->call, start->home);
+    if (status == STATUS_OK) status = hash_init();
+    if (status == STATUS_OK) status = io_posix_init(&start->io, 4);
+    if (status != STATUS_OK) return output_fail_status(start->call, status, "start");
+    start->io_open = true;
+    status = home_open_genesis(&start->io, start->home, &start->genesis);
+    if (status != STATUS_OK) return output_fail_status(start->call, status, HOME_GENESIS_FILE);
+    code = open_key(start);
+    if (code == EXIT_OK) code = open_node(start);
+    if (code == EXIT_OK) code = open_server(start);
+    return code;
+}
+
+static void close_all(struct start *start)
+{
+    if (start->server) server_close(start->server);
+    node_close(start->node);
+    if (start->key_open) keystore_close(&start->key);
+    home_close_genesis(&start->genesis);
+    if (start->io_open) io_deinit(&start->io);
+    free(start->config);
+}
+
+static enum exit_code run_start(struct call *call)
+{
+    struct start start = {.call = call};
+    enum exit_code code = open_all(&start);
+    if (code == EXIT_OK) {
+        running = start.node;
+        struct sigaction action = {.sa_handler = on_signal};
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        signal(SIGPIPE, SIG_IGN);
+        enum status status = node_run(start.node);
+        if (status != STATUS_OK) code = output_fail_status(call, status, "the node stopped");
+        struct sigaction normal = {.sa_handler = SIG_DFL};
+        sigaction(SIGINT, &normal, NULL);
+        sigaction(SIGTERM, &normal, NULL);
+    }
+    close_all(&start);
+    return code;
+}
+
+static const struct option START_OPTIONS[] = {CONFIG_FILE_OPTION};
+
+static const struct action START[] = {
+    {.text = "run the node of a data directory",
+     OPTIONS_OF(START_OPTIONS),
+     .flags = COMMAND_TAKES_SETTINGS | COMMAND_HAS_SECRETS,
+     .run = run_start},
+};
+COMMAND_SET(COMMANDS_START, "start", "run a node", START);
