@@ -1,4 +1,5 @@
 /* The chain as a whole: status, genesis, parameters, supply, validators, consensus, fees, pool. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/handle.h"
@@ -126,6 +127,14 @@ void handle_genesis(struct request *request)
     if (!open_genesis(request, &genesis)) return;
     struct bytes bytes = node_genesis(request->node);
     const uint8_t *id = node_genesis_id(request->node);
+    if (request_accepts(request, "application/octet-stream")) {
+        uint8_t *copy = malloc(bytes.count);
+        if (copy) memcpy(copy, bytes.at, bytes.count);
+        reply_bytes(request, copy ? 200 : 500, "application/octet-stream", copy,
+                    copy ? bytes.count : 0);
+        reply_immutable(request, id, "raw");
+        return;
+    }
     struct reply_meta meta = {.height = 0, .time_us = genesis.time_us};
     memcpy(meta.block_id, id, HASH_BYTES);
     json_t *data = json_object();

@@ -19,7 +19,8 @@ SHAPE(state_proof_shape, "StateProof",
       FIELD(TEXT, "key", "hex, without the table"),
       FIELD(TEXT, "full_key", "hex, what the tree hashes"),
       FIELD(BOOL, "present", "the state has this record"),
-      FIELD_MAYBE(BASE64, "value", "canonical bytes"), FIELD(U64, "height", "of the state"),
+      FIELD(KEY, "key_fields", "the key, decoded"), FIELD_MAYBE(BASE64, "value", "canonical bytes"),
+      FIELD_MAYBE(RECORD, "record", "the value, decoded"), FIELD(U64, "height", "of the state"),
       FIELD(HASH, "root", "state root after that height"), FIELD(BASE64, "proof", "protobuf"),
       FIELD(BOOL, "certified", "a committed header already names this height's root"))
 
@@ -63,7 +64,7 @@ static bool read_key(const struct schema_entry *table, const char *text, uint8_t
 struct state_proof {
     uint8_t bytes[PROOF_BYTES_MAX], root[HASH_BYTES];
     size_t count;
-    json_t *value; /* null or base64 */
+    json_t *value, *record; /* null, or base64 and decoded */
     struct reply_meta meta;
     struct node_head head;
 };
@@ -82,6 +83,7 @@ static enum status make_proof(struct node *node, const struct schema_entry *tabl
             proof_state(store, table->number, key, made->bytes, sizeof made->bytes, &made->count);
     struct bytes value = store_get(store, table->number, key);
     made->value = value.at ? json_base64(value.at, value.count) : json_null();
+    made->record = value.at ? json_from_bytes(table->body, value.at, value.count) : json_null();
     made->meta = (struct reply_meta){.height = ledger_height(ledger), .has_root = true};
     memcpy(made->meta.state_root, made->root, HASH_BYTES);
     value = store_get(store, TABLE_HEAD, &slot);
@@ -110,7 +112,9 @@ static void reply_proof(struct request *request, const struct schema_entry *tabl
     text_hex_format(full, 2 + key_bytes, hex);
     json_set_text(data, "full_key", hex);
     json_set_bool(data, "present", !json_is_null(made->value));
+    json_set(data, "key_fields", json_from_bytes(table->key, key, key_bytes));
     json_set(data, "value", made->value);
+    json_set(data, "record", made->record);
     json_set_u64(data, "height", made->meta.height);
     json_set_hex(data, "root", made->root, HASH_BYTES);
     json_set_base64(data, "proof", made->bytes, made->count);
@@ -136,7 +140,10 @@ void handle_proof_state(struct request *request)
     if (status == STATUS_OK) {
         reply_proof(request, table, key, key_bytes, made);
     } else {
-        if (made) json_decref(made->value);
+        if (made) {
+            json_decref(made->value);
+            json_decref(made->record);
+        }
         problem_status(request, status, NULL);
     }
     free(made);

@@ -182,7 +182,10 @@ static json_t *problem_answer(const char *text)
 static json_t *answers_json(const struct route *route)
 {
     json_t *answers = json_object();
-    json_set(answers, "200", answer("Done", content_json(route)));
+    json_t *content = content_json(route);
+    if (route->handle == handle_genesis)
+        json_object_update_new(content, media("application/octet-stream", string_schema()));
+    json_set(answers, "200", answer("Done", content));
     if (route->handle == handle_submit) {
         json_set(answers, "202", answer("Admitted, not committed yet", content_json(route)));
         json_set(answers, "422", problem_answer("Rejected; code says why"));
@@ -288,7 +291,7 @@ static json_t *components_json(void)
     for (size_t i = 0; handle_shape_at(i); i++) {
         json_set(schemas, handle_shape_at(i)->name, shape_describe(handle_shape_at(i)));
     }
-    for (size_t i = 0; registry_schema(i); i++) {
+    for (size_t i = 0; i < registry_shown_count(); i++) {
         json_set(schemas, registry_schema(i)->name, schema_describe(registry_schema(i)));
     }
     json_set(components, "schemas", schemas);

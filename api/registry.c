@@ -17,13 +17,18 @@
 static struct schema_entry operations[OPERATIONS_MAX];
 static struct registry registries[2];
 static const struct schema *schemas[SCHEMAS_MAX];
-static size_t schema_count;
+static size_t schema_count, shown_count;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* Records that stand in answers by themselves; what they contain follows. */
-static const struct schema *const ROOTS[] = {
-    &tx_schema, &block_schema, &event_schema, &receipt_schema, &genesis_schema, &params_schema,
+static const struct schema *const SHOWN[] = {
+    &tx_schema,    &header_schema,  &justify_schema, &qc_schema,
+    &event_schema, &genesis_schema, &params_schema,
 };
+
+/* Records that only tools describe. */
+static const struct schema *const OTHERS[] = {&block_schema, &block_receipts_schema,
+                                              &block_events_schema};
 
 static void add_schema(const struct schema *schema)
 {
@@ -48,8 +53,8 @@ static void join(void)
     registries[0] =
         (struct registry){&operation_schema, "kind", "body", operations, OPERATION_RULE_COUNT};
     registries[1] = (struct registry){&event_schema, "kind", "body", EVENTS, EVENT_COUNT};
-    for (size_t i = 0; i < sizeof ROOTS / sizeof ROOTS[0]; i++) {
-        add_schema(ROOTS[i]);
+    for (size_t i = 0; i < sizeof SHOWN / sizeof SHOWN[0]; i++) {
+        add_schema(SHOWN[i]);
     }
     for (size_t i = 0; i < EVENT_COUNT; i++) {
         add_schema(EVENTS[i].body);
@@ -57,6 +62,10 @@ static void join(void)
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         add_schema(TABLES[i].body);
         add_schema(TABLES[i].key);
+    }
+    shown_count = schema_count;
+    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
+        add_schema(OTHERS[i]);
     }
 }
 
@@ -87,4 +96,10 @@ const struct schema *registry_schema(size_t index)
 {
     pthread_once(&once, join);
     return index < schema_count ? schemas[index] : NULL;
+}
+
+size_t registry_shown_count(void)
+{
+    pthread_once(&once, join);
+    return shown_count;
 }

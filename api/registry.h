@@ -27,4 +27,7 @@ const struct schema_entry *registry_find_name(const struct registry *registry, c
 /* registry_schema answers the i-th declared schema that can stand in JSON, each once; NULL past the end. */
 const struct schema *registry_schema(size_t index);
 
+/* registry_shown_count: the first so many of them stand in answers over HTTP. */
+size_t registry_shown_count(void);
+
 #endif

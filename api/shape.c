@@ -7,6 +7,7 @@
 
 #include "api/json.h"
 #include "api/registry.h"
+#include "apply/tables.h"
 
 #define DIGITS_PATTERN  "^(0|[1-9][0-9]{0,19})$"
 #define ADDRESS_PATTERN "^cairn1[02-9ac-hj-np-z]{58}$"
@@ -162,6 +163,26 @@ json_t *schema_describe(const struct schema *schema)
 
 /* ---- shapes ---- */
 
+/* any_table refers to the records, or the keys, of all tables. */
+static json_t *any_table(bool keys)
+{
+    json_t *any = json_array(), *value = json_object();
+    for (size_t i = 0; i < TABLE_COUNT; i++) {
+        const struct schema *schema = keys ? TABLES[i].key : TABLES[i].body;
+        json_t *one = shape_reference(schema->name);
+        bool known = false;
+        for (size_t j = 0; j < json_array_size(any); j++) {
+            known = known || json_equal(json_array_get(any, j), one);
+        }
+        if (known)
+            json_decref(one);
+        else
+            json_array_append_new(any, one);
+    }
+    json_set(value, "anyOf", any);
+    return value;
+}
+
 static json_t *kind_describe(const struct shape_field *field)
 {
     switch (field->kind) {
@@ -175,6 +196,8 @@ static json_t *kind_describe(const struct shape_field *field)
     case SHAPE_BASE64: return pattern(BASE64_PATTERN);
     case SHAPE_OBJECT: return shape_reference(field->shape->name);
     case SHAPE_SCHEMA: return shape_reference(field->schema->name);
+    case SHAPE_RECORD: return any_table(false);
+    case SHAPE_KEY: return any_table(true);
     }
     assert(0);
     return NULL;
@@ -227,6 +250,13 @@ static bool value_matches(const struct shape_field *field, const json_t *value, 
     case SHAPE_BASE64: return text && strlen(text) % 4 == 0;
     case SHAPE_OBJECT: return shape_check(field->shape, value, where);
     case SHAPE_SCHEMA: return schema_matches(field->schema, value);
+    case SHAPE_RECORD:
+    case SHAPE_KEY:
+        for (size_t i = 0; i < TABLE_COUNT; i++) {
+            const struct schema *schema = field->kind == SHAPE_KEY ? TABLES[i].key : TABLES[i].body;
+            if (schema_matches(schema, value)) return true;
+        }
+        return false;
     }
     return false;
 }

@@ -23,6 +23,8 @@ enum shape_kind {
     SHAPE_BASE64,
     SHAPE_OBJECT, /* of `shape` */
     SHAPE_SCHEMA, /* a canonical record of `schema` */
+    SHAPE_RECORD, /* a record of any table of the state */
+    SHAPE_KEY,    /* a key of any table of the state */
 };
 
 struct shape;
