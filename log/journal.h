@@ -31,15 +31,13 @@
 #define JOURNAL_FILE            "journal"
 #define JOURNAL_SUPERBLOCK_FILE "super"
 
-#define JOURNAL_PAGE_BYTES       4096 /* groups start and end at multiples */
-#define JOURNAL_WINDOW           2    /* groups written but not synced */
-#define JOURNAL_RING_BYTES_DEV   (UINT64_C(64) * 1024 * 1024)
-#define JOURNAL_RING_BYTES_MAX   (UINT64_C(16) * 1024 * 1024 * 1024)
-#define JOURNAL_GROUP_BYTES_MAX  (65528u * 512) /* units of a group are counted in 16 bits */
-#define JOURNAL_PARTS_MAX        8
-#define JOURNAL_VOTE_BYTES_MAX   65536 /* room that a BLOCK leaves for the VOTE that follows it */
-#define JOURNAL_RECORD_OVERHEAD  16
-#define JOURNAL_RECORD_BYTES_MAX 31000000u /* fits the largest group */
+#define JOURNAL_PAGE_BYTES      4096 /* groups start and end at multiples */
+#define JOURNAL_WINDOW          2    /* groups written but not synced */
+#define JOURNAL_RING_BYTES_DEV  (UINT64_C(64) * 1024 * 1024)
+#define JOURNAL_RING_BYTES_MAX  (UINT64_C(16) * 1024 * 1024 * 1024)
+#define JOURNAL_GROUP_BYTES_MAX (65528u * 512) /* units of a group are counted in 16 bits */
+#define JOURNAL_PARTS_MAX       8
+#define JOURNAL_VOTE_BYTES_MAX  16384 /* room that a BLOCK leaves for the VOTE that follows it */
 
 /* Numbers are pinned (tests/golden/journal_types.txt) and never reused. */
 #define JOURNAL_TYPE_LIST(X)                                                                       \

@@ -39,6 +39,7 @@ struct superblock_file {
     size_t step;                     /* of the update, STEPS: idle */
     bool in_flight, failed, repaired;
     unsigned matches;
+    enum status read_status; /* the last failure of a reading back */
 };
 
 void superblock_copy_encode(const struct superblock *body, uint32_t copy,
@@ -322,6 +323,7 @@ void superblock_update(struct superblock_file *file, const struct superblock *ne
     file->next.parent_high = load_u64(file->current_sum + 8);
     file->step = 0;
     file->matches = 0;
+    file->read_status = STATUS_OK;
 }
 
 bool superblock_is_busy(const struct superblock_file *file)
@@ -355,6 +357,7 @@ static void compare_copy(struct superblock_file *file, enum status read)
 {
     struct superblock found;
     uint8_t sum[16];
+    if (read != STATUS_OK) file->read_status = read;
     if (read == STATUS_OK &&
         superblock_copy_decode(file->buffer, steps[file->step].copy, &found, sum) == STATUS_OK) {
         file->matches += memcmp(sum, file->next_sum, 16) == 0;
@@ -374,7 +377,7 @@ enum status superblock_completed(struct superblock_file *file, const struct io_o
     if (++file->step < STEPS) return STATUS_OK;
     if (file->matches < WRITTEN_MIN) {
         file->failed = true;
-        return STATUS_CORRUPT;
+        return file->read_status != STATUS_OK ? file->read_status : STATUS_CORRUPT;
     }
     file->current = file->next;
     memcpy(file->current_sum, file->next_sum, 16);

@@ -1,0 +1,701 @@
+/* The journal as its owner sees it: what goes in comes back, and what cannot be trusted is refused. */
+#include <stdlib.h>
+
+#include "log/journal_internal.h"
+#include "replica/replica.h"
+#include "tests/support_cmocka.h"
+#include "tests/support_journal.h"
+
+#define OK(expression) assert_int_equal((expression), STATUS_OK)
+
+static struct disk *disk;
+static struct jt jt;
+
+static int setup(void **state)
+{
+    (void)state;
+    disk_open(&disk);
+    jt_init(&jt, disk_io(disk));
+    OK(jt_format(&jt.io, 7));
+    OK(jt_open(&jt));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    jt_close(&jt);
+    disk_close(disk);
+    return 0;
+}
+
+static void reopen(void)
+{
+    jt_close(&jt);
+    OK(jt_open(&jt));
+}
+
+/* A block, its vote, the way to the disk. */
+static void commit(uint32_t block_bytes)
+{
+    OK(jt_append(&jt, JOURNAL_BLOCK, block_bytes));
+    OK(jt_append(&jt, JOURNAL_VOTE, 300));
+    OK(jt_run(&jt));
+}
+
+static void checkpoint_and_release(void)
+{
+    OK(jt_append(&jt, JOURNAL_CHECKPOINT, 500));
+    OK(jt_run(&jt));
+    OK(jt_release(&jt, jt.next_lsn - 1));
+    OK(jt_run(&jt));
+}
+
+static void journal_opens_empty_after_format(void **state)
+{
+    (void)state;
+    assert_int_equal(jt.recovery.record_count, 0);
+    assert_int_equal(jt.recovery.next_lsn, 1);
+    assert_int_equal(journal_superblock(jt.journal)->starts, 1);
+    assert_string_equal(jt.recovery.why, "");
+}
+
+static void journal_record_types_agree_with_the_core(void **state)
+{
+    (void)state;
+    assert_int_equal(JOURNAL_BLOCK, RECORD_BLOCK);
+    assert_int_equal(JOURNAL_VOTE, RECORD_VOTE);
+    assert_int_equal(JOURNAL_TIMEOUT, RECORD_TIMEOUT);
+    assert_int_equal(JOURNAL_RESERVE, RECORD_RESERVE);
+    assert_int_equal(JOURNAL_CERT, RECORD_CERT);
+    assert_int_equal(JOURNAL_EPOCH, RECORD_EPOCH);
+    assert_int_equal(JOURNAL_CHECKPOINT, RECORD_CHECKPOINT);
+    assert_true(vote_record_bytes_max <= JOURNAL_VOTE_BYTES_MAX);
+}
+
+static void journal_recovers_records_of_every_size(void **state)
+{
+    (void)state;
+    const uint32_t sizes[] = {0, 1, 7, 8, 9, 375, 376, 377, 488, 3791, 3792, 3793, 20000, 45000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        OK(jt_append(&jt, JOURNAL_CERT, sizes[i]));
+        if (i % 3 == 0) OK(jt_run(&jt));
+    }
+    OK(jt_run(&jt));
+    assert_int_equal(jt.acknowledged, sizeof sizes / sizeof sizes[0]);
+    reopen();
+    assert_int_equal(jt.recovery.record_count, sizeof sizes / sizeof sizes[0]);
+    assert_int_equal(jt.recovery.units_cut, 0);
+}
+
+static void journal_numbers_continue_across_restarts(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 5; i++) {
+        assert_int_equal(journal_next_lsn(jt.journal), 2 * i + 1);
+        commit(100);
+        reopen();
+    }
+    assert_int_equal(journal_superblock(jt.journal)->starts, 6);
+}
+
+static void journal_unsynced_records_are_not_durable(void **state)
+{
+    (void)state;
+    struct io_op op;
+    OK(jt_append(&jt, JOURNAL_VOTE, 10));
+    assert_int_equal(journal_durable_lsn(jt.journal), 0);
+    assert_true(journal_next_write(jt.journal, &op));
+    assert_false(journal_next_sync(jt.journal, &jt.ops[2]));
+    io_perform(&jt.io, &op);
+    OK(journal_written(jt.journal, &op));
+    assert_int_equal(journal_durable_lsn(jt.journal), 0);
+    assert_true(journal_next_sync(jt.journal, &op));
+    io_perform(&jt.io, &op);
+    OK(journal_synced(jt.journal, &op));
+    assert_int_equal(journal_durable_lsn(jt.journal), 1);
+}
+
+static void journal_writes_two_groups_ahead_of_the_sync(void **state)
+{
+    (void)state;
+    struct io_op ops[3], sync;
+    for (int i = 0; i < 2; i++) {
+        OK(jt_append(&jt, JOURNAL_VOTE, 10));
+        assert_true(journal_next_write(jt.journal, &ops[i]));
+    }
+    OK(jt_append(&jt, JOURNAL_VOTE, 10));
+    assert_false(journal_next_write(jt.journal, &ops[2]));
+    io_perform(&jt.io, &ops[1]); /* the second completes first: it does not count yet */
+    OK(journal_written(jt.journal, &ops[1]));
+    assert_false(journal_next_sync(jt.journal, &sync));
+    io_perform(&jt.io, &ops[0]);
+    OK(journal_written(jt.journal, &ops[0]));
+    assert_false(journal_next_write(jt.journal, &ops[2]));
+    assert_true(journal_next_sync(jt.journal, &sync));
+    io_perform(&jt.io, &sync);
+    OK(journal_synced(jt.journal, &sync));
+    assert_int_equal(journal_durable_lsn(jt.journal), 2);
+    assert_true(journal_next_write(jt.journal, &ops[2]));
+    io_perform(&jt.io, &ops[2]);
+    OK(journal_written(jt.journal, &ops[2]));
+}
+
+static void journal_sync_covers_only_groups_written_before_it(void **state)
+{
+    (void)state;
+    struct io_op first, second, sync;
+    OK(jt_append(&jt, JOURNAL_VOTE, 10));
+    assert_true(journal_next_write(jt.journal, &first));
+    io_perform(&jt.io, &first);
+    OK(journal_written(jt.journal, &first));
+    assert_true(journal_next_sync(jt.journal, &sync));
+    OK(jt_append(&jt, JOURNAL_VOTE, 10));
+    assert_true(journal_next_write(jt.journal, &second));
+    io_perform(&jt.io, &second);
+    OK(journal_written(jt.journal, &second));
+    io_perform(&jt.io, &sync);
+    OK(journal_synced(jt.journal, &sync));
+    assert_int_equal(journal_durable_lsn(jt.journal), 1);
+}
+
+static void journal_batches_what_arrives_meanwhile(void **state)
+{
+    (void)state;
+    struct journal_stats stats;
+    bool idle;
+    for (int i = 0; i < 2; i++) {
+        OK(jt_append(&jt, JOURNAL_VOTE, 10));
+        OK(jt_step(&jt, &idle));
+    }
+    for (int i = 0; i < 50; i++) {
+        OK(jt_append(&jt, JOURNAL_VOTE, 10));
+    }
+    OK(jt_run(&jt));
+    journal_stats(jt.journal, &stats);
+    assert_true(stats.group_count <= 4);
+    assert_int_equal(stats.record_count, 52);
+    assert_int_equal(stats.body_bytes, 520);
+}
+
+static void journal_is_busy_when_all_groups_are_on_their_way(void **state)
+{
+    (void)state;
+    struct io_op ops[2];
+    for (int i = 0; i < 2; i++) {
+        OK(jt_append(&jt, JOURNAL_CERT, 45000));
+        assert_true(journal_next_write(jt.journal, &ops[i]));
+    }
+    OK(jt_append(&jt, JOURNAL_CERT, 45000));
+    assert_int_equal(jt_append(&jt, JOURNAL_CERT, 45000), STATUS_BUSY);
+    io_perform(&jt.io, &ops[0]);
+    OK(journal_written(jt.journal, &ops[0]));
+    OK(jt_append(&jt, JOURNAL_CERT, 45000));
+    io_perform(&jt.io, &ops[1]);
+    OK(journal_written(jt.journal, &ops[1]));
+    OK(jt_run(&jt));
+    reopen();
+    assert_int_equal(jt.recovery.record_count, 4);
+}
+
+static void journal_refuses_a_body_that_never_fits(void **state)
+{
+    (void)state;
+    assert_int_equal(jt_append(&jt, JOURNAL_CERT, JT_GROUP_BYTES - 100), STATUS_RANGE);
+    assert_int_equal(jt_append(&jt, JOURNAL_BLOCK, 47000), STATUS_RANGE);
+    OK(jt_append(&jt, JOURNAL_BLOCK, 45000));
+}
+
+static void journal_wraps_many_times(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 150; i++) {
+        commit(100 + i * 1237 % 30000);
+        if (i % 3 == 2) checkpoint_and_release();
+        if (i % 7 == 6) reopen();
+    }
+    struct journal_stats stats;
+    journal_stats(jt.journal, &stats);
+    assert_true(stats.tail_seq > 150);
+    assert_true(stats.free_bytes < stats.ring_bytes);
+    reopen();
+}
+
+static void journal_keeps_the_last_eighth_from_blocks_and_votes(void **state)
+{
+    (void)state;
+    struct journal_stats stats;
+    enum status status;
+    while ((status = jt_append(&jt, JOURNAL_BLOCK, 9000)) == STATUS_OK) {
+        OK(jt_append(&jt, JOURNAL_VOTE, 300));
+        OK(jt_run(&jt));
+    }
+    assert_int_equal(status, STATUS_FULL);
+    while ((status = jt_append(&jt, JOURNAL_VOTE, 3000)) == STATUS_OK) {
+        OK(jt_run(&jt));
+    }
+    assert_int_equal(status, STATUS_FULL);
+    journal_stats(jt.journal, &stats);
+    assert_int_equal(stats.reserve_bytes, JT_RING_BYTES / 8);
+    assert_true(stats.free_bytes >= stats.reserve_bytes);
+    assert_true(stats.free_bytes < stats.reserve_bytes + 8192);
+    unsigned timeouts = 0;
+    while ((status = jt_append(&jt, JOURNAL_TIMEOUT, 100)) == STATUS_OK) {
+        OK(jt_run(&jt));
+        timeouts++;
+    }
+    assert_int_equal(status, STATUS_FULL);
+    assert_int_equal(timeouts, JT_RING_BYTES / 8 / JOURNAL_PAGE_BYTES - 1);
+    checkpoint_and_release(); /* always possible, and everything is free again */
+    journal_stats(jt.journal, &stats);
+    assert_int_equal(stats.free_bytes, JT_RING_BYTES - JOURNAL_PAGE_BYTES);
+    commit(9000);
+    reopen();
+}
+
+static void journal_block_leaves_room_for_its_vote(void **state)
+{
+    (void)state;
+    for (;;) {
+        enum status status = jt_append(&jt, JOURNAL_BLOCK, 5000);
+        if (status != STATUS_OK) break;
+        OK(jt_append(&jt, JOURNAL_VOTE, JOURNAL_VOTE_BYTES_MAX));
+        OK(jt_run(&jt));
+    }
+    reopen();
+}
+
+static void journal_full_ring_recovers(void **state)
+{
+    (void)state;
+    while (jt_append(&jt, JOURNAL_CHECKPOINT, 3000) == STATUS_OK) {
+        OK(jt_run(&jt));
+    }
+    struct journal_stats stats;
+    journal_stats(jt.journal, &stats);
+    assert_int_equal(stats.free_bytes, 0);
+    reopen();
+    assert_int_equal(jt_append(&jt, JOURNAL_CHECKPOINT, 3000), STATUS_FULL);
+    OK(jt_release(&jt, jt.next_lsn - 1));
+    OK(jt_run(&jt));
+    commit(1000);
+    reopen();
+}
+
+static void journal_releases_only_before_a_durable_checkpoint(void **state)
+{
+    (void)state;
+    commit(100);
+    commit(100);
+    assert_int_equal(jt_release(&jt, 3), STATUS_RANGE);
+    OK(jt_append(&jt, JOURNAL_CHECKPOINT, 100));
+    assert_int_equal(jt_release(&jt, 3), STATUS_RANGE); /* appended is not durable */
+    OK(jt_run(&jt));
+    assert_int_equal(jt_release(&jt, 6), STATUS_RANGE);
+    OK(jt_release(&jt, 3));
+    assert_int_equal(jt_release(&jt, 4), STATUS_BUSY);
+    OK(jt_run(&jt));
+    reopen();
+    assert_int_equal(jt.recovery.first_lsn, 3);
+    assert_int_equal(jt.recovery.super.log_height, 3);
+    OK(jt_release(&jt, 4)); /* a checkpoint that was recovered counts; group of 3 and 4 stays */
+    OK(jt_run(&jt));
+    assert_int_equal(journal_superblock(jt.journal)->tail_lsn, 3);
+    OK(jt_release(&jt, 5));
+    OK(jt_run(&jt));
+    reopen();
+    assert_int_equal(jt.recovery.first_lsn, 5);
+}
+
+static void journal_frees_room_only_after_the_superblock(void **state)
+{
+    (void)state;
+    struct journal_stats before, stats;
+    struct io_op op;
+    commit(10000);
+    OK(jt_append(&jt, JOURNAL_CHECKPOINT, 100));
+    OK(jt_run(&jt));
+    journal_stats(jt.journal, &before);
+    OK(jt_release(&jt, 3));
+    unsigned operations = 0;
+    while (journal_next_super(jt.journal, &op)) {
+        journal_stats(jt.journal, &stats);
+        assert_int_equal(stats.free_bytes, before.free_bytes);
+        io_perform(&jt.io, &op);
+        OK(journal_super_done(jt.journal, &op));
+        operations++;
+    }
+    assert_int_equal(operations, 10);
+    journal_stats(jt.journal, &stats);
+    assert_true(stats.free_bytes > before.free_bytes);
+}
+
+static void journal_stop_marks_it_clean_until_the_next_start(void **state)
+{
+    (void)state;
+    struct journal_marks marks = journal_marks_of(journal_superblock(jt.journal));
+    commit(100);
+    marks.floor_round = 99;
+    OK(journal_stop(jt.journal, &marks));
+    reopen();
+    assert_true(jt.recovery.was_clean);
+    assert_int_equal(jt.recovery.super.floor_round, 99);
+    assert_int_equal(journal_marks_of(journal_superblock(jt.journal)).floor_round, 99);
+    reopen();
+    assert_false(jt.recovery.was_clean);
+}
+
+static void journal_repeats_the_safety_state(void **state)
+{
+    (void)state;
+    const struct journal_safety safety = {.epoch = 3, .signed_round = 41, .lock_round = 39};
+    journal_set_safety(jt.journal, &safety);
+    commit(100);
+    reopen();
+    assert_memory_equal(&jt.recovery.safety, &safety, sizeof safety);
+}
+
+/* ---- refusals ---- */
+
+static enum status open_as(const uint8_t *chain, const uint8_t *key, uint64_t memory)
+{
+    jt_close(&jt);
+    return journal_open(&jt.journal, &jt.io, JT_DIR, chain, key, memory, &jt.recovery);
+}
+
+static void journal_of_another_chain_or_key_is_refused_untouched(void **state)
+{
+    (void)state;
+    uint8_t other[32] = {9};
+    commit(100);
+    uint64_t hash = disk_hash(disk);
+    assert_int_equal(open_as(other, jt_key, JT_MEMORY), STATUS_WRONG_CHAIN);
+    assert_int_equal(open_as(jt_chain, other, JT_MEMORY), STATUS_AMNESIA);
+    assert_int_equal(open_as(jt_chain, jt_key, 100000), STATUS_NO_MEMORY);
+    assert_true(jt.recovery.why[0] != 0);
+    assert_int_equal(disk_hash(disk), hash);
+    OK(open_as(jt_chain, jt_key, JT_MEMORY));
+}
+
+static void journal_format_never_overwrites(void **state)
+{
+    (void)state;
+    commit(100);
+    jt_close(&jt);
+    uint64_t hash = disk_hash(disk);
+    assert_int_equal(jt_format(&jt.io, 8), STATUS_EXISTS);
+    OK(io_unlink(&jt.io, JT_DIR "/" JOURNAL_SUPERBLOCK_FILE));
+    assert_int_equal(jt_format(&jt.io, 8), STATUS_EXISTS);
+    assert_int_equal(jt_open(&jt), STATUS_AMNESIA);
+    assert_string_equal(jt.recovery.why, "there is no superblock");
+    assert_int_not_equal(hash, disk_hash(disk));
+}
+
+static void journal_missing_ring_is_amnesia(void **state)
+{
+    (void)state;
+    jt_close(&jt);
+    OK(io_unlink(&jt.io, JT_DIR "/" JOURNAL_FILE));
+    assert_int_equal(jt_open(&jt), STATUS_AMNESIA);
+}
+
+static void journal_of_another_incarnation_is_amnesia(void **state)
+{
+    (void)state;
+    struct disk *other;
+    const uint8_t *bytes;
+    size_t count;
+    int file;
+    commit(100);
+    jt_close(&jt);
+    disk_open(&other);
+    struct io io = disk_io(other);
+    OK(jt_format(&io, 8));
+    assert_true(disk_file(other, JT_DIR "/" JOURNAL_FILE, &bytes, &count));
+    OK(io_open(&jt.io, JT_DIR "/" JOURNAL_FILE, IO_OPEN_WRITE, &file));
+    OK(io_write_at(&jt.io, file, 0, bytes, count));
+    OK(io_close(&jt.io, file));
+    disk_close(other);
+    assert_int_equal(jt_open(&jt), STATUS_AMNESIA);
+}
+
+static void journal_older_copy_of_the_ring_is_amnesia(void **state)
+{
+    (void)state;
+    const uint8_t *bytes;
+    size_t count;
+    int file;
+    commit(100);
+    assert_true(disk_file(disk, JT_DIR "/" JOURNAL_FILE, &bytes, &count));
+    uint8_t *old = malloc(count);
+    assert_non_null(old);
+    memcpy(old, bytes, count);
+    commit(100);
+    reopen(); /* the superblock knows of the second group now */
+    jt_close(&jt);
+    OK(io_open(&jt.io, JT_DIR "/" JOURNAL_FILE, IO_OPEN_WRITE, &file));
+    OK(io_write_at(&jt.io, file, 0, old, count));
+    OK(io_close(&jt.io, file));
+    free(old);
+    assert_int_equal(jt_open(&jt), STATUS_AMNESIA);
+    assert_int_equal(jt.recovery.fault_seq, 2);
+}
+
+static void journal_second_process_is_locked_out(void **state)
+{
+    (void)state;
+    struct journal *second;
+    struct journal_recovery recovery;
+    assert_int_equal(journal_open(&second, &jt.io, JT_DIR, jt_chain, jt_key, JT_MEMORY, &recovery),
+                     STATUS_LOCKED);
+    assert_null(second);
+}
+
+static void journal_offers_nothing_after_a_failure(void **state)
+{
+    (void)state;
+    struct io_op op, failed;
+    struct journal_marks marks = {0};
+    OK(jt_append(&jt, JOURNAL_VOTE, 10));
+    assert_true(journal_next_write(jt.journal, &failed));
+    failed.status = STATUS_IO;
+    assert_int_equal(journal_written(jt.journal, &failed), STATUS_IO);
+    assert_int_equal(jt_append(&jt, JOURNAL_VOTE, 10), STATUS_ABANDONED);
+    assert_int_equal(journal_release(jt.journal, 1, &marks), STATUS_ABANDONED);
+    assert_int_equal(journal_settle(jt.journal), STATUS_ABANDONED);
+    assert_int_equal(journal_stop(jt.journal, &marks), STATUS_ABANDONED);
+    assert_false(journal_next_write(jt.journal, &op));
+    assert_false(journal_next_sync(jt.journal, &op));
+    assert_false(journal_next_super(jt.journal, &op));
+    assert_int_equal(journal_durable_lsn(jt.journal), 0);
+}
+
+static void journal_geometry_follows_the_block_size(void **state)
+{
+    (void)state;
+    struct journal_geometry geometry;
+    const uint64_t mib = 1024 * 1024;
+    OK(journal_geometry_make(64 * mib, mib, 32, &geometry));
+    assert_int_equal(geometry.ring_bytes, JOURNAL_RING_BYTES_DEV);
+    assert_in_range(geometry.group_bytes_max, mib + mib / 20, 2 * mib);
+    assert_int_equal(journal_geometry_make(63 * mib, mib, 32, &geometry), STATUS_RANGE);
+    assert_int_equal(journal_geometry_make(64 * mib, mib, 33, &geometry), STATUS_RANGE);
+    assert_int_equal(journal_geometry_make(64 * mib + 4096, mib, 32, &geometry), STATUS_RANGE);
+    OK(journal_geometry_make(1088 * mib, 17 * mib, 32, &geometry));
+    assert_in_range(geometry.group_bytes_max, 17 * mib, JOURNAL_GROUP_BYTES_MAX);
+    assert_int_equal(journal_geometry_make(16384 * mib, 31 * mib, 32, &geometry), STATUS_RANGE);
+    assert_int_equal(journal_geometry_make(64 * mib, 0, 32, &geometry), STATUS_RANGE);
+}
+
+/* ---- torn tails and rot ---- */
+
+/* Leaves group `seq` without the units that `keep` does not name, as a power cut would. */
+static void tear(uint64_t offset, uint64_t units, uint64_t keep)
+{
+    uint8_t page[UNIT_BYTES];
+    int file;
+    OK(io_open(&jt.io, JT_DIR "/" JOURNAL_FILE, IO_OPEN_WRITE, &file));
+    for (uint64_t i = 0; i < units; i++) {
+        if (keep >> i & 1) continue;
+        unit_format(page, offset / UNIT_BYTES + i, 7);
+        OK(io_write_at(&jt.io, file, offset + i * UNIT_BYTES, page, UNIT_BYTES));
+    }
+    OK(io_close(&jt.io, file));
+}
+
+static void journal_recovery_cuts_a_torn_tail(void **state)
+{
+    (void)state;
+    commit(100); /* one page */
+    commit(100);
+    jt_close(&jt);
+    struct disk *whole;
+    disk_clone(disk, &whole);
+    for (uint64_t keep = 0; keep < 255; keep++) {
+        disk_close(disk);
+        disk_clone(whole, &disk);
+        jt.io = disk_io(disk);
+        jt.acknowledged = 2;
+        tear(JOURNAL_PAGE_BYTES, 8, keep);
+        OK(jt_open(&jt));
+        assert_int_equal(jt.recovery.record_count, 2);
+        assert_int_equal(jt.recovery.units_cut, __builtin_popcountll(keep));
+        reopen();
+        assert_int_equal(jt.recovery.units_cut, 0); /* erased for good */
+        jt_close(&jt);
+        jt.next_lsn = 5;
+    }
+    disk_close(whole);
+}
+
+static void journal_recovery_takes_a_missing_group_before_two_newer_for_corruption(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        commit(100);
+    }
+    jt_close(&jt);
+    tear(JOURNAL_PAGE_BYTES, 8, 0); /* group 2 of 4: it was synced before group 4 was written */
+    assert_int_equal(jt_open(&jt), STATUS_AMNESIA);
+    assert_int_equal(jt.recovery.fault_seq, 2);
+    assert_int_equal(jt.recovery.fault_offset, JOURNAL_PAGE_BYTES);
+    jt.acknowledged = 0;
+}
+
+/* The live groups of a small history that has wrapped: for each unit, whether it is needed. */
+static struct disk *make_history(bool needed[JT_RING_BYTES / UNIT_BYTES])
+{
+    struct disk *history;
+    for (uint32_t i = 0; i < 33; i++) {
+        commit(i % 4 == 3 ? 20000 : 700);
+        if (i % 4 == 1) checkpoint_and_release();
+    }
+    for (uint64_t seq = jt.journal->tail.seq; seq <= jt.journal->head_seq; seq++) {
+        const struct group_entry *entry = journal_entry(jt.journal, seq);
+        uint64_t first = entry->offset / UNIT_BYTES;
+        for (uint64_t i = 0; i < group_bytes(entry->record_bytes) / UNIT_BYTES; i++) {
+            needed[first + i] = true;
+        }
+    }
+    jt_close(&jt);
+    disk_clone(disk, &history);
+    return history;
+}
+
+/* Every unit of the ring, damaged: what was acknowledged is all there, or the journal is refused. */
+static void journal_recovery_never_loses_a_rotten_unit_silently(void **state)
+{
+    (void)state;
+    static bool needed[JT_RING_BYTES / UNIT_BYTES];
+    memset(needed, 0, sizeof needed);
+    struct disk *history = make_history(needed);
+    unsigned refused = 0, healed = 0, must = 0, at_head = 0;
+    for (uint64_t unit = 0; unit < JT_RING_BYTES / UNIT_BYTES; unit++) {
+        for (unsigned kind = 0; kind < 6; kind++) {
+            struct jt before = jt;
+            const uint8_t *bytes;
+            size_t count;
+            disk_close(disk);
+            disk_clone(history, &disk);
+            jt.io = disk_io(disk);
+            assert_true(disk_file(history, JT_DIR "/" JOURNAL_FILE, &bytes, &count));
+            uint64_t at = unit * UNIT_BYTES + (unit * 131 + kind * 97) % UNIT_BYTES;
+            if (kind == 4) at = unit * UNIT_BYTES + 488; /* the sequence */
+            uint8_t mask = (uint8_t)(1u << (unit + kind) % 8);
+            if (kind == 2) mask = bytes[at] ? bytes[at] : 1;                     /* zero */
+            if (kind == 3) mask = (uint8_t)(bytes[at] == 0xff ? 1 : ~bytes[at]); /* ff */
+            if (kind == 5) { /* the whole unit is zero */
+                for (uint64_t i = 0; i < UNIT_BYTES; i++) {
+                    disk_flip(disk, JT_DIR "/" JOURNAL_FILE, unit * UNIT_BYTES + i,
+                              bytes[unit * UNIT_BYTES + i]);
+                }
+            } else {
+                disk_flip(disk, JT_DIR "/" JOURNAL_FILE, at, mask);
+            }
+            enum status status = jt_open(&jt);
+            must += needed[unit];
+            if (needed[unit]) assert_int_equal(status, STATUS_AMNESIA);
+            if (status == STATUS_OK) {
+                assert_int_equal(jt.recovery.units_healed, 1);
+                healed++;
+            } else {
+                assert_int_equal(status, STATUS_AMNESIA);
+                assert_true(jt.recovery.why[0] != 0);
+                refused++;
+                at_head += !needed[unit];
+            }
+            jt_close(&jt);
+            jt = before;
+        }
+    }
+    assert_true(must > 100);
+    assert_int_equal(refused, must + at_head);
+    assert_true(at_head <= 6); /* where the next group would start */
+    assert_true(healed > 1000);
+    disk_close(history);
+}
+
+static void journal_recovery_survives_a_bad_transfer(void **state)
+{
+    (void)state;
+    const enum disk_fault kinds[] = {DISK_EIO, DISK_BIT_FLIP, DISK_MISDIRECTED_READ,
+                                     DISK_SHORT_READ};
+    commit(20000);
+    commit(100);
+    jt_close(&jt);
+    for (size_t kind = 0; kind < 4; kind++) {
+        for (uint64_t nth = 1; nth < 60; nth++) {
+            struct disk *copy;
+            struct jt before = jt;
+            disk_clone(disk, &copy);
+            jt.io = disk_io(copy);
+            disk_fault(copy, nth, kinds[kind], false);
+            enum status status = jt_open(&jt);
+            /* Opening, locking and syncing may fail; a read may not decide anything. */
+            assert_true(status == STATUS_OK || (kind == 0 && status == STATUS_IO));
+            if (status == STATUS_OK) assert_int_equal(jt.recovery.record_count, 4);
+            jt_close(&jt);
+            jt = before;
+            disk_close(copy);
+        }
+    }
+}
+
+static void journal_unreadable_ring_is_an_error_not_amnesia(void **state)
+{
+    (void)state;
+    commit(100);
+    jt_close(&jt);
+    for (uint64_t nth = 1; nth < 100; nth++) {
+        struct disk *copy;
+        struct jt before = jt;
+        disk_clone(disk, &copy);
+        jt.io = disk_io(copy);
+        disk_fault(copy, nth, DISK_EIO, true);
+        enum status status = jt_open(&jt);
+        if (disk_faults_fired(copy) > 0) assert_int_equal(status, STATUS_IO);
+        jt_close(&jt);
+        jt = before;
+        disk_close(copy);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(journal_opens_empty_after_format),
+        TEST(journal_record_types_agree_with_the_core),
+        TEST(journal_recovers_records_of_every_size),
+        TEST(journal_numbers_continue_across_restarts),
+        TEST(journal_unsynced_records_are_not_durable),
+        TEST(journal_writes_two_groups_ahead_of_the_sync),
+        TEST(journal_sync_covers_only_groups_written_before_it),
+        TEST(journal_batches_what_arrives_meanwhile),
+        TEST(journal_is_busy_when_all_groups_are_on_their_way),
+        TEST(journal_refuses_a_body_that_never_fits),
+        TEST(journal_wraps_many_times),
+        TEST(journal_keeps_the_last_eighth_from_blocks_and_votes),
+        TEST(journal_block_leaves_room_for_its_vote),
+        TEST(journal_full_ring_recovers),
+        TEST(journal_releases_only_before_a_durable_checkpoint),
+        TEST(journal_frees_room_only_after_the_superblock),
+        TEST(journal_stop_marks_it_clean_until_the_next_start),
+        TEST(journal_repeats_the_safety_state),
+        TEST(journal_of_another_chain_or_key_is_refused_untouched),
+        TEST(journal_format_never_overwrites),
+        TEST(journal_missing_ring_is_amnesia),
+        TEST(journal_of_another_incarnation_is_amnesia),
+        TEST(journal_older_copy_of_the_ring_is_amnesia),
+        TEST(journal_second_process_is_locked_out),
+        TEST(journal_offers_nothing_after_a_failure),
+        TEST(journal_geometry_follows_the_block_size),
+        TEST(journal_recovery_cuts_a_torn_tail),
+        TEST(journal_recovery_takes_a_missing_group_before_two_newer_for_corruption),
+        TEST(journal_recovery_never_loses_a_rotten_unit_silently),
+        TEST(journal_recovery_survives_a_bad_transfer),
+        TEST(journal_unreadable_ring_is_an_error_not_amnesia),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
