@@ -54,6 +54,10 @@ static enum status open_locks(struct node *node)
 
 static enum status open_io(struct node *node)
 {
+    if (node->options.io) {
+        node->io = *node->options.io;
+        return STATUS_OK;
+    }
     switch (node->options.io_backend) {
     case NODE_IO_URING: return io_uring_init(&node->io, NODE_OPS_MAX);
     case NODE_IO_POSIX: return io_posix_init(&node->io, NODE_OPS_MAX);

@@ -142,8 +142,8 @@ static void advance_head(struct node *node, const struct block *block, const uin
     head->event_total += result->event_count;
 }
 
-/* keep_head holds the finished head until the files of its height are durable and published. */
-static void keep_head(struct node *node)
+/* node_head_keep holds the finished head until the files of its height are durable and published. */
+void node_head_keep(struct node *node)
 {
     node->waiting[node->head.height % NODE_HEADS_KEPT] = node->head;
 }
@@ -164,7 +164,7 @@ enum status node_fold_block(struct node *node, struct bytes bytes, const uint8_t
         node_root_keep(node, result.height, root);
         memcpy(node->head.state_root, root, HASH_BYTES);
     }
-    keep_head(node);
+    node_head_keep(node);
     return STATUS_OK;
 }
 
@@ -267,7 +267,7 @@ void node_publish(struct node *node)
     copy_stats(node, &stats);
     pthread_mutex_lock(&node->head_lock);
     node->stats_copy = stats;
-    if (any && head.mark.height > node->published.height) {
+    if (any && head.mark.height >= node->published.height) {
         node->published = node->waiting[head.mark.height % NODE_HEADS_KEPT];
         assert(node->published.height == head.mark.height);
         pthread_cond_broadcast(&node->head_moved);

@@ -97,7 +97,7 @@ void node_disk_close(struct node *node)
     if (node->lock_file >= 0 && io_close(&node->io, node->lock_file) != STATUS_OK) {
         TRACE(WARN, "replica", "stop", "the lock file could not be closed");
     }
-    if (node->io.driver) io_deinit(&node->io);
+    if (node->io.driver && !node->options.io) io_deinit(&node->io);
 }
 
 /* ---- the core's records ---- */
@@ -288,7 +288,9 @@ enum status node_disk_complete(struct node *node, struct io_op *op)
 static void set_head(struct node *node)
 {
     struct log_mark mark;
-    if (!chain_durable_mark(node->chain, &mark) || mark.height == node->head_set_height) return;
+    if (!chain_durable_mark(node->chain, &mark)) return;
+    if (node->head_is_set && mark.height == node->head_set_height) return;
+    node->head_is_set = true;
     node->head_set_height = mark.height;
     head_set(node->head_file, &mark, mark.height,
              node->waiting[mark.height % NODE_HEADS_KEPT].state_root);

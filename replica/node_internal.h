@@ -110,6 +110,7 @@ struct node {
     size_t held_first, held_count;
     enum node_housekeeping house;
     uint64_t house_lsn, house_height, house_at_us;
+    bool head_is_set;
     uint64_t head_set_height;
     uint64_t free_bytes, space_checked_us;
 
@@ -154,6 +155,8 @@ MUST_CHECK enum status node_fold_block(struct node *node, struct bytes bytes,
                                        const uint8_t id[HASH_BYTES], bool root_wanted, bool live,
                                        uint8_t root[HASH_BYTES]);
 MUST_CHECK enum status node_append_genesis_events(struct node *node);
+/* node_head_keep: the newest head waits until the files of its height are durable and published. */
+void node_head_keep(struct node *node);
 void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_BYTES]);
 /* node_tx_paid: a block of the chain holds this transaction with a paid outcome. */
 bool node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES]);

@@ -58,6 +58,7 @@ static enum status open_ledger(struct node *node)
     memcpy(node->head.block_id, node->genesis_id, HASH_BYTES);
     memcpy(node->head.state_root, root, HASH_BYTES);
     node->head.time_us = node->genesis.time_us;
+    node_head_keep(node);
     return STATUS_OK;
 }
 
@@ -228,5 +229,7 @@ enum status node_recover(struct node *node, const char **why)
     *why = "the head cannot be published";
     TRY(chain_settle(node->chain));
     TRY(node_disk_publish_now(node));
-    return chain_reader_open(&node->reader, &node->io, path, node->genesis_id);
+    TRY(chain_reader_open(&node->reader, &node->io, path, node->genesis_id));
+    node_publish(node);
+    return STATUS_OK;
 }

@@ -186,7 +186,11 @@ static enum exit_code open_server(struct start *start)
     options.tokens_per_s = (unsigned)config->api_tokens_per_second.number;
     options.tokens_max = options.tokens_per_s * 2;
     enum status status = server_open(&start->server, start->node, &options);
-    if (status != STATUS_OK) return output_fail_status(start->call, status, "HTTP");
+    if (status != STATUS_OK) {
+        return output_fail(start->call, exit_of_status(status), status_name(status),
+                           "HTTP on %s and metrics on %s: the address is taken or not ours",
+                           config->api_listen_addr.text, config->metrics_listen_addr.text);
+    }
     status = write_run(start, "run/api", address, server_port(start->server));
     if (status == STATUS_OK) {
         status = write_run(start, "run/metrics", metrics, server_metrics_port(start->server));

@@ -157,28 +157,38 @@ static enum status write_text(struct io *io, const char *directory, const char *
     return io_write_file(io, path, (const uint8_t *)text, strlen(text));
 }
 
+/* set_config lays the network's own settings over the defaults. */
+static enum status set_config(const struct testnet_options *options, struct config *config)
+{
+    char api[32], metrics[32], journal[32];
+    unsigned port = options->base_port;
+    snprintf(api, sizeof api, "127.0.0.1:%u", port);
+    snprintf(metrics, sizeof metrics, "127.0.0.1:%u", port ? port + 3 : 0);
+    snprintf(journal, sizeof journal, "%llu", (unsigned long long)options->journal_bytes);
+    const struct setting_given settings[] = {
+        {"node.moniker", "node0"},        {"api.listen_addr", api},
+        {"metrics.listen_addr", metrics}, {"storage.journal_bytes", journal},
+        {"api.tokens_per_second", "0"}, /* the load generator is one address */
+    };
+    struct config_faults *faults = calloc(1, sizeof *faults);
+    if (!faults) return STATUS_NO_MEMORY;
+    config_init(config);
+    config_read_settings(config, settings, sizeof settings / sizeof settings[0], faults);
+    enum status status = faults->count == 0 ? STATUS_OK : STATUS_RANGE;
+    free(faults);
+    return status;
+}
+
 static enum status write_config(struct testnet *net, const char *home)
 {
+    char path[IO_PATH_MAX];
+    size_t count;
     struct config *config = calloc(1, sizeof *config);
     char *text = malloc(CONFIG_BYTES_MAX);
-    enum status status = config && text ? STATUS_OK : STATUS_NO_MEMORY;
-    if (status == STATUS_OK) {
-        size_t count;
-        unsigned port = net->options->base_port;
-        config_init(config);
-        snprintf(config->node_moniker.text, CONFIG_TEXT_BYTES, "node0");
-        snprintf(config->api_listen_addr.text, CONFIG_TEXT_BYTES, "127.0.0.1:%u", port);
-        snprintf(config->metrics_listen_addr.text, CONFIG_TEXT_BYTES, "127.0.0.1:%u",
-                 port ? port + 3 : 0);
-        /* The load generator is one address. */
-        snprintf(config->api_tokens_per_second.text, CONFIG_TEXT_BYTES, "0");
-        snprintf(config->storage_journal_bytes.text, CONFIG_TEXT_BYTES, "%llu",
-                 (unsigned long long)net->options->journal_bytes);
-        status = config_write_yaml(config, text, CONFIG_BYTES_MAX, &count);
-        char path[IO_PATH_MAX];
-        if (status == STATUS_OK) status = home_path(home, "config/config.yaml", path);
-        if (status == STATUS_OK) status = io_write_file(net->io, path, (uint8_t *)text, count);
-    }
+    enum status status = config && text ? set_config(net->options, config) : STATUS_NO_MEMORY;
+    if (status == STATUS_OK) status = config_write_yaml(config, text, CONFIG_BYTES_MAX, &count);
+    if (status == STATUS_OK) status = home_path(home, "config/config.yaml", path);
+    if (status == STATUS_OK) status = io_write_file(net->io, path, (uint8_t *)text, count);
     free(text);
     free(config);
     return status;
