@@ -28,6 +28,8 @@ struct node;
 struct node_options {
     const char *home; /* holds validator/ and data/ */
     enum { NODE_IO_AUTO, NODE_IO_URING, NODE_IO_POSIX } io_backend;
+    const struct io *io;       /* a driver of the caller's, which outlives the node; NULL: the node
+                                starts the one that io_backend names */
     struct bytes genesis;      /* canonical genesis, borrowed for the node's life */
     const uint8_t *secret_key; /* [64] Ed25519 consensus key, borrowed; NULL: follow only */
     struct mempool_limits mempool;
