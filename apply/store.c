@@ -7,8 +7,8 @@
 
 #define ROWS_SLACK          (UINT64_C(1) << 22) /* absent rows that one block may leave behind */
 #define UNDO_ENTRIES_MAX    (UINT32_C(1) << 28)
-#define UNDO_DATA_BYTES_MAX (UINT64_C(1) << 38)
-#define HEAP_BYTES_MAX      (UINT64_C(1) << 44)
+#define UNDO_DATA_BYTES_MAX (UINT64_C(1) << 36)
+#define HEAP_BYTES_MAX      (UINT64_C(1) << 39) /* far above the memory of a node */
 #define UNDO_KEEP_BYTES     ((size_t)64 << 20)
 #define AHEAD               8
 
