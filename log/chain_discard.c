@@ -168,7 +168,7 @@ enum status chain_discard_above(struct io *io, const char *dir, const char *quar
 {
     struct discard discard = {
         .io = io, .dir = dir, .quarantine = quarantine_dir, .chain_id = chain_id, .height = height};
-    TRY(io_mkdir(io, quarantine_dir));
+    TRY(chain_dir_make(io, quarantine_dir));
     TRY(io_list(io, quarantine_dir, run_each, &discard));
     if (discard.run >= RUNS_MAX) return STATUS_FULL;
     enum status status = chain_list(io, dir, &discard.listing);

@@ -17,6 +17,20 @@ enum status chain_path(const char *dir, enum segment_kind kind, uint64_t number,
     return written > 0 && written < IO_PATH_MAX ? STATUS_OK : STATUS_RANGE;
 }
 
+enum status chain_dir_make(struct io *io, const char *dir)
+{
+    char parent[IO_PATH_MAX];
+    if (strlen(dir) >= sizeof parent) return STATUS_RANGE;
+    (void)snprintf(parent, sizeof parent, "%s", dir);
+    char *slash = strrchr(parent, '/');
+    if (slash == NULL)
+        (void)snprintf(parent, sizeof parent, ".");
+    else
+        slash[slash == parent ? 1 : 0] = '\0';
+    TRY(io_mkdir(io, dir));
+    return io_dir_sync(io, parent);
+}
+
 static void list_each(void *context, const char *name)
 {
     struct chain_listing *listing = context;

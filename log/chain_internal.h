@@ -9,6 +9,9 @@
 MUST_CHECK enum status chain_path(const char *dir, enum segment_kind kind, uint64_t number,
                                   char path[IO_PATH_MAX]);
 
+/* chain_dir_make makes a directory, its name durable; fine if it stands already. */
+MUST_CHECK enum status chain_dir_make(struct io *io, const char *dir);
+
 /* The numbers of one kind's files, ascending. */
 struct chain_listing {
     uint64_t *numbers[SEGMENT_KIND_COUNT]; /* owned */

@@ -41,9 +41,9 @@ static enum status durable_find(struct recovery *recovery, const struct log_mark
     return STATUS_OK;
 }
 
-/* Makes bytes [from, to) dirty again and durable. What a process finds after a crash may be in the
- * page cache only; after a sync that failed it even counts as clean there, and no later sync would
- * write it. */
+/* Makes bytes [from, to) and the length `to` dirty again and durable. What a process finds after a
+ * crash may be in the page cache only; after a sync that failed it even counts as clean there, and
+ * no later sync would write it. */
 static enum status file_rewrite(struct io *io, int file, uint64_t from, uint64_t to)
 {
     uint8_t *buffer = malloc(CHAIN_BUFFER_BYTES);
@@ -55,6 +55,9 @@ static enum status file_rewrite(struct io *io, int file, uint64_t from, uint64_t
         from += part;
     }
     free(buffer);
+    /* Setting the length that it has would change nothing. */
+    if (status == STATUS_OK) status = io_truncate(io, file, to + 1);
+    if (status == STATUS_OK) status = io_truncate(io, file, to);
     return status != STATUS_OK ? status : io_file_sync(io, file);
 }
 
@@ -295,7 +298,8 @@ static enum status side_header_check(struct recovery *recovery, const struct cha
     return same ? STATUS_OK : STATUS_CORRUPT;
 }
 
-/* A side file of a full segment that is sealed at the right height is taken as it is. */
+/* A side file of a full segment that is sealed at the right height is taken as it is, if a later one
+ * shows that it is durable. */
 static enum status side_is_sealed(struct recovery *recovery, enum segment_kind kind, size_t span,
                                   bool *sealed)
 {
@@ -303,7 +307,9 @@ static enum status side_is_sealed(struct recovery *recovery, enum segment_kind k
     struct chain_cursor cursor;
     struct chain_seal seal;
     *sealed = false;
-    if (span + 1 >= chain->span_count) return STATUS_OK;
+    if (span + 1 >= chain->span_count || span + 1 >= recovery->listing.count[kind]) {
+        return STATUS_OK;
+    }
     enum status status = chain_cursor_open(&cursor, chain->io, chain->dir, kind,
                                            chain->span_base + span, chain->chain_id);
     if (status == STATUS_TORN || status == STATUS_CORRUPT || status == STATUS_NOT_FOUND) {
@@ -428,7 +434,7 @@ enum status chain_open(struct chain **chain, struct io *io, const char *dir,
     struct recovery recovery = {.opened = opened};
     *opened = (struct chain_opened){0};
     if (strlen(dir) + SEGMENT_NAME_MAX + 1 > IO_PATH_MAX) return STATUS_RANGE;
-    TRY(io_mkdir(io, dir));
+    TRY(chain_dir_make(io, dir));
     recovery.chain = chain_new(io, dir, chain_id);
     if (recovery.chain == NULL) return STATUS_NO_MEMORY;
     enum status status = chain_list(io, dir, &recovery.listing);

@@ -324,7 +324,7 @@ static enum status entry_read(struct chain_reader *reader, int file, const struc
 enum status chain_read(struct chain_reader *reader, enum segment_kind kind, uint64_t height,
                        struct chain_buffer *buffer, struct chain_record *record)
 {
-    struct place place;
+    struct place place = {0};
     struct segment_entry entry;
     char path[IO_PATH_MAX];
     int file;
