@@ -17,7 +17,7 @@ static void *take(size_t count)
     return at;
 }
 
-void chain_key_make(uint64_t seed, struct chain_key *key)
+void fold_key_make(uint64_t seed, struct fold_key *key)
 {
     uint8_t bytes[32] = "cairn test key";
     store_u64(bytes + 24, seed);
@@ -27,11 +27,10 @@ void chain_key_make(uint64_t seed, struct chain_key *key)
 
 static int by_address(const void *a, const void *b)
 {
-    return memcmp(((const struct chain_key *)a)->address, ((const struct chain_key *)b)->address,
-                  32);
+    return memcmp(((const struct fold_key *)a)->address, ((const struct fold_key *)b)->address, 32);
 }
 
-void chain_params(struct params *params)
+void fold_params(struct params *params)
 {
     params_default(params);
     params->block_interval_us = 0;
@@ -39,7 +38,7 @@ void chain_params(struct params *params)
     params->state_records_max = 100000;
 }
 
-void chain_genesis_make(struct chain *chain)
+void fold_genesis_make(struct fold *chain)
 {
     uint8_t accounts[CHAIN_KEYS * genesis_account_bytes_max], validator[validator_entry_bytes_max];
     struct writer w = writer_of(accounts, sizeof accounts);
@@ -76,26 +75,26 @@ void chain_genesis_make(struct chain *chain)
 
 static void hear(void *context, const char *invariant, uint64_t height, const char *text)
 {
-    struct chain *chain = context;
+    struct fold *chain = context;
     (void)height;
     (void)text;
     chain->alarms++;
     snprintf(chain->alarm_invariant, sizeof chain->alarm_invariant, "%s", invariant);
 }
 
-void chain_open(struct chain *chain, const struct params *params,
-                const struct ledger_options *options)
+void fold_open(struct fold *chain, const struct params *params,
+               const struct ledger_options *options)
 {
     ok(hash_init(), "hash_init");
-    *chain = (struct chain){.time_us = CHAIN_TIME_US, .step_us = 1000};
+    *chain = (struct fold){.time_us = CHAIN_TIME_US, .step_us = 1000};
     for (size_t i = 0; i < CHAIN_KEYS; i++) {
-        chain_key_make(i, &chain->keys[i]);
+        fold_key_make(i, &chain->keys[i]);
     }
     qsort(chain->keys, CHAIN_KEYS, sizeof chain->keys[0], by_address);
-    chain_key_make(1000, &chain->validator);
-    chain_params(&chain->params);
+    fold_key_make(1000, &chain->validator);
+    fold_params(&chain->params);
     if (params) chain->params = *params;
-    chain_genesis_make(chain);
+    fold_genesis_make(chain);
     struct ledger_options own = {.full_checks = true};
     if (options) own = *options;
     own.alarm = hear;
@@ -106,7 +105,7 @@ void chain_open(struct chain *chain, const struct params *params,
     memcpy(chain->block_id, chain->genesis_id, HASH_BYTES);
 }
 
-void chain_close(struct chain *chain)
+void fold_close(struct fold *chain)
 {
     ledger_close(chain->ledger);
     free(chain->commands);
@@ -116,19 +115,19 @@ void chain_close(struct chain *chain)
 
 /* ---- transactions ---- */
 
-void chain_tx_start(const struct chain *chain, struct chain_tx *tx, const struct chain_key *signer,
-                    uint64_t nonce)
+void fold_tx_start(const struct fold *chain, struct fold_tx *tx, const struct fold_key *signer,
+                   uint64_t nonce)
 {
-    *tx = (struct chain_tx){.signer = signer,
-                            .chain_tag = chain_tag_of(chain->genesis_id),
-                            .nonce = nonce,
-                            .fee = CHAIN_FEE,
-                            .valid_until = chain->height + 100,
-                            .memo = ""};
+    *tx = (struct fold_tx){.signer = signer,
+                           .chain_tag = chain_tag_of(chain->genesis_id),
+                           .nonce = nonce,
+                           .fee = CHAIN_FEE,
+                           .valid_until = chain->height + 100,
+                           .memo = ""};
     memcpy(tx->genesis_id, chain->genesis_id, HASH_BYTES);
 }
 
-void chain_tx_operation(struct chain_tx *tx, uint16_t kind, const uint8_t *body, size_t count)
+void fold_tx_operation(struct fold_tx *tx, uint16_t kind, const uint8_t *body, size_t count)
 {
     struct operation operation = {.kind = kind, .body = {body, count}};
     struct writer w = writer_of(tx->operations + tx->operation_bytes,
@@ -139,17 +138,17 @@ void chain_tx_operation(struct chain_tx *tx, uint16_t kind, const uint8_t *body,
     tx->operation_count++;
 }
 
-void chain_tx_transfer(struct chain_tx *tx, const uint8_t to[32], uint32_t asset, uint64_t amount)
+void fold_tx_transfer(struct fold_tx *tx, const uint8_t to[32], uint32_t asset, uint64_t amount)
 {
     uint8_t body[transfer_bytes_max];
     size_t count;
     struct transfer transfer = {.asset = asset, .amount = amount};
     memcpy(transfer.to, to, 32);
     ok(transfer_encode(&transfer, body, sizeof body, &count), "transfer_encode");
-    chain_tx_operation(tx, OPERATION_TRANSFER, body, count);
+    fold_tx_operation(tx, OPERATION_TRANSFER, body, count);
 }
 
-size_t chain_tx_sign(const struct chain_tx *tx, uint8_t out[TX_BYTES_MAX])
+size_t fold_tx_sign(const struct fold_tx *tx, uint8_t out[TX_BYTES_MAX])
 {
     struct tx_content content = {
         .version = TX_VERSION,
@@ -178,7 +177,7 @@ size_t chain_tx_sign(const struct chain_tx *tx, uint8_t out[TX_BYTES_MAX])
     return writer_bytes(&w);
 }
 
-void chain_add(struct chain *chain, const uint8_t *bytes, size_t count)
+void fold_add(struct fold *chain, const uint8_t *bytes, size_t count)
 {
     struct command command = {.bytes = {bytes, count}};
     struct writer w =
@@ -189,25 +188,25 @@ void chain_add(struct chain *chain, const uint8_t *bytes, size_t count)
     chain->command_count++;
 }
 
-void chain_add_tx(struct chain *chain, const struct chain_tx *tx)
+void fold_add_tx(struct fold *chain, const struct fold_tx *tx)
 {
     uint8_t bytes[TX_BYTES_MAX];
-    size_t count = chain_tx_sign(tx, bytes);
-    chain_add(chain, bytes, count);
+    size_t count = fold_tx_sign(tx, bytes);
+    fold_add(chain, bytes, count);
 }
 
-void chain_add_transfer(struct chain *chain, const struct chain_key *from, uint64_t nonce,
-                        const uint8_t to[32], uint64_t amount)
+void fold_add_transfer(struct fold *chain, const struct fold_key *from, uint64_t nonce,
+                       const uint8_t to[32], uint64_t amount)
 {
-    struct chain_tx tx;
-    chain_tx_start(chain, &tx, from, nonce);
-    chain_tx_transfer(&tx, to, ASSET_COIN, amount);
-    chain_add_tx(chain, &tx);
+    struct fold_tx tx;
+    fold_tx_start(chain, &tx, from, nonce);
+    fold_tx_transfer(&tx, to, ASSET_COIN, amount);
+    fold_add_tx(chain, &tx);
 }
 
 /* ---- blocks ---- */
 
-static void seal(struct chain *chain)
+static void seal(struct fold *chain)
 {
     struct block block = {
         .header = {.version = BLOCK_VERSION,
@@ -230,7 +229,7 @@ static void seal(struct chain *chain)
        "block_encode");
 }
 
-void chain_apply(struct chain *chain)
+void fold_apply(struct fold *chain)
 {
     seal(chain);
     struct block block;
@@ -260,7 +259,7 @@ void chain_apply(struct chain *chain)
     }
 }
 
-void chain_receipt(const struct chain *chain, uint32_t index, struct receipt *receipt)
+void fold_receipt(const struct fold *chain, uint32_t index, struct receipt *receipt)
 {
     assert_true(index < chain->receipts.receipts.count);
     struct reader r = list_reader(&chain->receipts.receipts);
@@ -269,14 +268,14 @@ void chain_receipt(const struct chain *chain, uint32_t index, struct receipt *re
     }
 }
 
-enum outcome chain_outcome(const struct chain *chain, uint32_t index)
+enum outcome fold_outcome(const struct fold *chain, uint32_t index)
 {
     struct receipt receipt;
-    chain_receipt(chain, index, &receipt);
+    fold_receipt(chain, index, &receipt);
     return (enum outcome)receipt.outcome;
 }
 
-void chain_event(const struct chain *chain, uint32_t index, struct event *event)
+void fold_event(const struct fold *chain, uint32_t index, struct event *event)
 {
     assert_true(index < chain->events.events.count);
     struct reader r = list_reader(&chain->events.events);
@@ -287,28 +286,28 @@ void chain_event(const struct chain *chain, uint32_t index, struct event *event)
 
 /* ---- reading ---- */
 
-uint64_t chain_balance(const struct chain *chain, const uint8_t address[32])
+uint64_t fold_balance(const struct fold *chain, const uint8_t address[32])
 {
     uint64_t nonce, balance;
     ledger_account(chain->ledger, address, &nonce, &balance);
     return balance;
 }
 
-uint64_t chain_pool(const struct chain *chain, enum pool pool)
+uint64_t fold_pool(const struct fold *chain, enum pool pool)
 {
     uint8_t address[32];
     pool_address(pool, address);
-    return chain_balance(chain, address);
+    return fold_balance(chain, address);
 }
 
-uint64_t chain_nonce(const struct chain *chain, const uint8_t address[32])
+uint64_t fold_nonce(const struct fold *chain, const uint8_t address[32])
 {
     uint64_t nonce, balance;
     ledger_account(chain->ledger, address, &nonce, &balance);
     return nonce;
 }
 
-void chain_root(const struct chain *chain, uint8_t root[HASH_BYTES])
+void fold_root(const struct fold *chain, uint8_t root[HASH_BYTES])
 {
     ok(ledger_root(chain->ledger, root), "ledger_root");
 }

@@ -10,11 +10,6 @@
 #include "apply/receipt.h"
 #include "tests/support_cmocka.h"
 
-/* log/chain.h has functions of these names: a program that uses both must not link one for the
- * other. */
-#define chain_open  fold_chain_open
-#define chain_close fold_chain_close
-
 #define CHAIN_KEYS        32
 #define CHAIN_BLOCK_BYTES (2u * 1024 * 1024)
 #define CHAIN_AMOUNT      UINT64_C(1000000000000) /* 1,000 coins for each key */
@@ -22,16 +17,16 @@
 #define CHAIN_TIME_US     UINT64_C(1700000000000000)
 #define CHAIN_REWARD_POOL UINT64_C(5000000)
 
-struct chain_key {
+struct fold_key {
     uint8_t secret[64], key[32], address[32];
 };
 
-/* chain_key_make derives a key pair and its 1-of-1 address from a number. */
-void chain_key_make(uint64_t seed, struct chain_key *key);
+/* fold_key_make derives a key pair and its 1-of-1 address from a number. */
+void fold_key_make(uint64_t seed, struct fold_key *key);
 
-struct chain {
-    struct chain_key keys[CHAIN_KEYS]; /* funded at genesis */
-    struct chain_key validator;        /* the only one; its operator has no first balance */
+struct fold {
+    struct fold_key keys[CHAIN_KEYS]; /* funded at genesis */
+    struct fold_key validator;        /* the only one; its operator has no first balance */
     struct params params;
     struct genesis genesis;
     uint8_t *genesis_bytes; /* owned, [genesis_count] */
@@ -58,21 +53,21 @@ struct chain {
     char alarm_invariant[16];
 };
 
-/* chain_params: default parameters without a block interval and with long epochs. */
-void chain_params(struct params *params);
+/* fold_params: default parameters without a block interval and with long epochs. */
+void fold_params(struct params *params);
 
-/* chain_genesis_make encodes the genesis of `chain->keys` under chain->params. */
-void chain_genesis_make(struct chain *chain);
+/* fold_genesis_make encodes the genesis of `chain->keys` under chain->params. */
+void fold_genesis_make(struct fold *chain);
 
-/* chain_open makes everything; params NULL: chain_params; options NULL: built-in operations and full
+/* fold_open makes everything; params NULL: fold_params; options NULL: built-in operations and full
  * checks. The alarm of the options is replaced. */
-void chain_open(struct chain *chain, const struct params *params,
-                const struct ledger_options *options);
-void chain_close(struct chain *chain);
+void fold_open(struct fold *chain, const struct params *params,
+               const struct ledger_options *options);
+void fold_close(struct fold *chain);
 
 /* A transaction in the making. */
-struct chain_tx {
-    const struct chain_key *signer;
+struct fold_tx {
+    const struct fold_key *signer;
     uint8_t genesis_id[HASH_BYTES];
     uint32_t chain_tag;
     uint64_t nonce, fee, valid_until;
@@ -82,33 +77,33 @@ struct chain_tx {
     uint32_t operation_count;
 };
 
-/* chain_tx_start: CHAIN_FEE, valid for 100 more blocks, no operation yet. */
-void chain_tx_start(const struct chain *chain, struct chain_tx *tx, const struct chain_key *signer,
-                    uint64_t nonce);
-void chain_tx_operation(struct chain_tx *tx, uint16_t kind, const uint8_t *body, size_t count);
-void chain_tx_transfer(struct chain_tx *tx, const uint8_t to[32], uint32_t asset, uint64_t amount);
-/* chain_tx_sign answers the length of the signed transaction. */
-size_t chain_tx_sign(const struct chain_tx *tx, uint8_t out[TX_BYTES_MAX]);
+/* fold_tx_start: CHAIN_FEE, valid for 100 more blocks, no operation yet. */
+void fold_tx_start(const struct fold *chain, struct fold_tx *tx, const struct fold_key *signer,
+                   uint64_t nonce);
+void fold_tx_operation(struct fold_tx *tx, uint16_t kind, const uint8_t *body, size_t count);
+void fold_tx_transfer(struct fold_tx *tx, const uint8_t to[32], uint32_t asset, uint64_t amount);
+/* fold_tx_sign answers the length of the signed transaction. */
+size_t fold_tx_sign(const struct fold_tx *tx, uint8_t out[TX_BYTES_MAX]);
 
-/* chain_add puts a transaction into the next block; the next two sign one first. */
-void chain_add(struct chain *chain, const uint8_t *bytes, size_t count);
-void chain_add_tx(struct chain *chain, const struct chain_tx *tx);
-void chain_add_transfer(struct chain *chain, const struct chain_key *from, uint64_t nonce,
-                        const uint8_t to[32], uint64_t amount);
+/* fold_add puts a transaction into the next block; the next two sign one first. */
+void fold_add(struct fold *chain, const uint8_t *bytes, size_t count);
+void fold_add_tx(struct fold *chain, const struct fold_tx *tx);
+void fold_add_transfer(struct fold *chain, const struct fold_key *from, uint64_t nonce,
+                       const uint8_t to[32], uint64_t amount);
 
-/* chain_apply seals the waiting transactions into a block of the next height and applies it. It holds
+/* fold_apply seals the waiting transactions into a block of the next height and applies it. It holds
  * for every block that receipts and events decode and that their root is the one reported. */
-void chain_apply(struct chain *chain);
+void fold_apply(struct fold *chain);
 
-/* chain_receipt reads receipt `index` of the last block; index command_count is the block's own.
- * chain_event reads one of its events. */
-void chain_receipt(const struct chain *chain, uint32_t index, struct receipt *receipt);
-enum outcome chain_outcome(const struct chain *chain, uint32_t index);
-void chain_event(const struct chain *chain, uint32_t index, struct event *event);
+/* fold_receipt reads receipt `index` of the last block; index command_count is the block's own.
+ * fold_event reads one of its events. */
+void fold_receipt(const struct fold *chain, uint32_t index, struct receipt *receipt);
+enum outcome fold_outcome(const struct fold *chain, uint32_t index);
+void fold_event(const struct fold *chain, uint32_t index, struct event *event);
 
-uint64_t chain_balance(const struct chain *chain, const uint8_t address[32]);
-uint64_t chain_pool(const struct chain *chain, enum pool pool);
-uint64_t chain_nonce(const struct chain *chain, const uint8_t address[32]);
-void chain_root(const struct chain *chain, uint8_t root[HASH_BYTES]);
+uint64_t fold_balance(const struct fold *chain, const uint8_t address[32]);
+uint64_t fold_pool(const struct fold *chain, enum pool pool);
+uint64_t fold_nonce(const struct fold *chain, const uint8_t address[32]);
+void fold_root(const struct fold *chain, uint8_t root[HASH_BYTES]);
 
 #endif

@@ -7,7 +7,7 @@
 #include "log/signature_table.h"
 #include "tests/support_chain.h"
 
-static struct chain chain;
+static struct fold chain;
 
 /* A genesis whose lists can be changed. */
 struct draft {
@@ -201,14 +201,14 @@ static void pools_are_the_reserved_addresses(void **state)
 static int prepare(void **state)
 {
     (void)state;
-    chain_open(&chain, NULL, NULL);
+    fold_open(&chain, NULL, NULL);
     return 0;
 }
 
 static int leave(void **state)
 {
     (void)state;
-    chain_close(&chain);
+    fold_close(&chain);
     return 0;
 }
 

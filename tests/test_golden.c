@@ -130,7 +130,7 @@ static void write_bytes(FILE *file, const char *name, const uint8_t *bytes, size
     }
 }
 
-static void write_block(FILE *file, const struct chain *chain)
+static void write_block(FILE *file, const struct fold *chain)
 {
     uint8_t root[32];
     fprintf(file, "height %llu\n", (unsigned long long)chain->height);
@@ -139,52 +139,52 @@ static void write_block(FILE *file, const struct chain *chain)
     write_bytes(file, "receipts", chain->result.receipts.at, chain->result.receipts.count);
     write_bytes(file, "receipts root", chain->result.receipts_root, 32);
     write_bytes(file, "events", chain->result.events.at, chain->result.events.count);
-    chain_root(chain, root);
+    fold_root(chain, root);
     write_bytes(file, "state root", root, 32);
 }
 
 static void bytes_of_a_small_chain_are_pinned(void **state)
 {
     (void)state;
-    struct chain chain;
-    struct chain_tx tx;
+    struct fold chain;
+    struct fold_tx tx;
     struct params params;
     uint8_t bytes[TX_BYTES_MAX], root[32], treasury[32];
     char *text;
     size_t count;
-    chain_params(&params);
+    fold_params(&params);
     params.epoch_blocks_min = 4;
     params.epoch_span_us = 0;
-    chain_open(&chain, &params, NULL);
+    fold_open(&chain, &params, NULL);
     FILE *file = open_text(&text, &count);
     write_bytes(file, "genesis", chain.genesis_bytes, chain.genesis_count);
     write_bytes(file, "genesis id", chain.genesis_id, 32);
     struct bytes events = ledger_genesis_events(chain.ledger);
     write_bytes(file, "genesis events", events.at, events.count);
-    chain_root(&chain, root);
+    fold_root(&chain, root);
     write_bytes(file, "genesis root", root, 32);
 
-    chain_tx_start(&chain, &tx, &chain.keys[0], 0);
+    fold_tx_start(&chain, &tx, &chain.keys[0], 0);
     tx.memo = "golden";
-    chain_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, 123456789);
-    chain_tx_transfer(&tx, chain.keys[2].address, ASSET_COIN, 1);
-    write_bytes(file, "transaction", bytes, chain_tx_sign(&tx, bytes));
-    chain_add_tx(&chain, &tx);
-    chain_apply(&chain);
+    fold_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, 123456789);
+    fold_tx_transfer(&tx, chain.keys[2].address, ASSET_COIN, 1);
+    write_bytes(file, "transaction", bytes, fold_tx_sign(&tx, bytes));
+    fold_add_tx(&chain, &tx);
+    fold_apply(&chain);
     write_block(file, &chain);
-    chain_apply(&chain);
+    fold_apply(&chain);
     pool_address(POOL_TREASURY, treasury);
-    chain_add_transfer(&chain, &chain.keys[1], 0, treasury, 5);
-    chain_add_transfer(&chain, &chain.keys[1], 7, chain.keys[0].address, 5);
-    chain_add(&chain, (const uint8_t *)"no transaction", 14);
-    chain_apply(&chain);
+    fold_add_transfer(&chain, &chain.keys[1], 0, treasury, 5);
+    fold_add_transfer(&chain, &chain.keys[1], 7, chain.keys[0].address, 5);
+    fold_add(&chain, (const uint8_t *)"no transaction", 14);
+    fold_apply(&chain);
     write_block(file, &chain);
-    chain_apply(&chain);
+    fold_apply(&chain);
     chain.flags = BLOCK_EPOCH_END;
-    chain_apply(&chain);
+    fold_apply(&chain);
     write_block(file, &chain);
     hold("chain.txt", file, &text, &count);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 int main(void)

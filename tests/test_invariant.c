@@ -25,19 +25,19 @@ static bool has_heard(const struct heard *heard, enum invariant invariant)
     return false;
 }
 
-static void open_used(struct chain *chain)
+static void open_used(struct fold *chain)
 {
     struct ledger_options options = {.view_bytes_max = 1 << 20};
-    chain_open(chain, NULL, &options);
+    fold_open(chain, NULL, &options);
     for (size_t i = 0; i < 8; i++) {
-        chain_add_transfer(chain, &chain->keys[i], 0, chain->keys[20].address, 1 + i);
+        fold_add_transfer(chain, &chain->keys[i], 0, chain->keys[20].address, 1 + i);
     }
-    chain_apply(chain);
+    fold_apply(chain);
 }
 
 /* next_height makes head and frontier say that one more block was applied, so that the records put
  * after the last block belong to the state. */
-static void next_height(struct chain *chain)
+static void next_height(struct fold *chain)
 {
     static const uint8_t SLOT[1] = {0};
     struct store *store = ledger_store(chain->ledger);
@@ -56,12 +56,12 @@ static void next_height(struct chain *chain)
 static void check(uint16_t table, const uint8_t *key, const uint8_t *value, size_t count,
                   enum invariant expected)
 {
-    struct chain chain;
+    struct fold chain;
     struct heard heard = {0};
     uint64_t checked;
     open_used(&chain);
     struct store *store = ledger_store(chain.ledger);
-    chain_apply(&chain);
+    fold_apply(&chain);
     next_height(&chain);
     if (count > 0)
         assert_int_equal(store_put(store, table, key, value, count), STATUS_OK);
@@ -73,13 +73,13 @@ static void check(uint16_t table, const uint8_t *key, const uint8_t *value, size
         assert_int_equal(heard.count, 0);
     else if (!has_heard(&heard, expected))
         fail_msg("%s was not heard", invariant_id(expected));
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void invariants_hold_on_an_honest_chain(void **state)
 {
     (void)state;
-    struct chain chain;
+    struct fold chain;
     struct heard heard = {0};
     uint64_t checked;
     open_used(&chain);
@@ -87,18 +87,18 @@ static void invariants_hold_on_an_honest_chain(void **state)
                      STATUS_OK);
     assert_int_equal(heard.count, 0);
     assert_int_equal(checked, 7);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void invariants_name_each_damage(void **state)
 {
     (void)state;
     static const uint8_t ZEROS[64] = {0};
-    struct chain chain;
+    struct fold chain;
     uint8_t key[balance_key_bytes_max] = {0}, value[8], supply[supply_bytes_max];
     open_used(&chain);
     memcpy(key, chain.keys[3].address, 32);
-    store_u64(value, chain_balance(&chain, key) + 1);
+    store_u64(value, fold_balance(&chain, key) + 1);
     check(TABLE_BALANCE, key, NULL, 0, INVARIANT_NONE);
     check(TABLE_BALANCE, key, value, 8, INVARIANT_I1);
     check(TABLE_BALANCE, key, NULL, 0, INVARIANT_I1);
@@ -112,7 +112,7 @@ static void invariants_name_each_damage(void **state)
     check(TABLE_ACCOUNT, key, ZEROS, 8, INVARIANT_I5);
 
     store_u64(supply, GENESIS_SUPPLY - 1);
-    store_u64(supply + 8, chain_pool(&chain, POOL_BURNED));
+    store_u64(supply + 8, fold_pool(&chain, POOL_BURNED));
     check(TABLE_SUPPLY, ZEROS, supply, 16, INVARIANT_I2);
     store_u64(supply, GENESIS_SUPPLY);
     store_u64(supply + 8, 1);
@@ -131,7 +131,7 @@ static void invariants_name_each_damage(void **state)
     check(TABLE_HEAD, ZEROS, NULL, 0, INVARIANT_I42);
     check(TABLE_EPOCH, ZEROS, NULL, 0, INVARIANT_I42);
     check(TABLE_VALIDATORS, ZEROS, NULL, 0, INVARIANT_I42);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void balance_weights_tell_accounts_pools_and_assets_apart(void **state)

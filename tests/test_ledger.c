@@ -44,45 +44,45 @@ static const struct row ROWS[] = {
     {OUTCOME_OK, false, 0, 1, 50, CHAIN_FEE, false, 0, 0, false, AMOUNT},
 };
 
-static void crowd(struct chain *chain)
+static void crowd(struct fold *chain)
 {
     for (size_t i = 8; i < 24; i++) {
-        chain_add_transfer(chain, &chain->keys[i], chain_nonce(chain, chain->keys[i].address),
-                           chain->keys[2].address, 1);
+        fold_add_transfer(chain, &chain->keys[i], fold_nonce(chain, chain->keys[i].address),
+                          chain->keys[2].address, 1);
     }
 }
 
-static void run_row(struct chain *chain, const struct row *row)
+static void run_row(struct fold *chain, const struct row *row)
 {
-    const struct chain_key *sender = &chain->keys[0];
+    const struct fold_key *sender = &chain->keys[0];
     uint8_t to[32], bytes[TX_BYTES_MAX];
-    struct chain_tx tx;
-    chain_tx_start(chain, &tx, sender, chain_nonce(chain, sender->address) + (uint64_t)row->nonce);
+    struct fold_tx tx;
+    fold_tx_start(chain, &tx, sender, fold_nonce(chain, sender->address) + (uint64_t)row->nonce);
     tx.chain_tag += row->tag;
     tx.valid_until = row->valid_until;
     tx.fee = row->fee;
     pool_address(POOL_TREASURY, to);
     if (!row->reserved) memcpy(to, chain->keys[1].address, 32);
     for (uint32_t i = 0; i < row->operations; i++) {
-        chain_tx_transfer(&tx, to, row->asset, row->amount);
+        fold_tx_transfer(&tx, to, row->asset, row->amount);
     }
     if (row->crowded) crowd(chain);
     uint32_t index = chain->command_count;
-    size_t count = chain_tx_sign(&tx, bytes);
+    size_t count = fold_tx_sign(&tx, bytes);
     bytes[count] = 0;
-    chain_add(chain, bytes, count + row->trailing);
+    fold_add(chain, bytes, count + row->trailing);
 
-    uint64_t nonce = chain_nonce(chain, sender->address);
-    uint64_t balance = chain_balance(chain, sender->address);
-    chain_apply(chain);
+    uint64_t nonce = fold_nonce(chain, sender->address);
+    uint64_t balance = fold_balance(chain, sender->address);
+    fold_apply(chain);
     struct receipt receipt;
-    chain_receipt(chain, index, &receipt);
+    fold_receipt(chain, index, &receipt);
     if (receipt.outcome != row->outcome)
         fail_msg("%s, not %s", outcome_name(receipt.outcome), outcome_name(row->outcome));
     bool paid = outcome_paid(row->outcome);
     uint64_t spent = (paid ? row->fee : 0) + (row->outcome == OUTCOME_OK ? row->amount : 0);
-    assert_int_equal(chain_nonce(chain, sender->address), nonce + paid);
-    assert_int_equal(chain_balance(chain, sender->address), balance - spent);
+    assert_int_equal(fold_nonce(chain, sender->address), nonce + paid);
+    assert_int_equal(fold_balance(chain, sender->address), balance - spent);
     assert_int_equal(receipt.fee, paid ? row->fee : 0);
     assert_int_equal(receipt.event_count, paid + (row->outcome == OUTCOME_OK));
     assert_int_equal(receipt.gas > 0, paid);
@@ -91,21 +91,21 @@ static void run_row(struct chain *chain, const struct row *row)
 static void ledger_refuses_in_the_documented_order(void **state)
 {
     (void)state;
-    struct chain chain;
+    struct fold chain;
     struct params params;
-    chain_params(&params);
+    fold_params(&params);
     params.tx_bytes_max = 512;
     params.block_gas_max = 10000 + 512 * 20 + 16 * 3000 + 64 * 4000;
     params.valid_until_max_blocks = 100;
-    chain_open(&chain, &params, NULL);
-    chain_add_transfer(&chain, &chain.keys[0], 0, chain.keys[1].address, 1);
-    chain_apply(&chain);
-    chain_apply(&chain);
+    fold_open(&chain, &params, NULL);
+    fold_add_transfer(&chain, &chain.keys[0], 0, chain.keys[1].address, 1);
+    fold_apply(&chain);
+    fold_apply(&chain);
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
         run_row(&chain, &ROWS[i]);
     }
     assert_int_equal(chain.alarms, 0);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 /* ---- records ---- */
@@ -113,109 +113,109 @@ static void ledger_refuses_in_the_documented_order(void **state)
 static void ledger_refuses_records_beyond_the_parameter(void **state)
 {
     (void)state;
-    struct chain chain;
+    struct fold chain;
     struct params params;
-    struct chain_tx tx;
+    struct fold_tx tx;
     uint8_t to[32] = {0xee};
-    chain_params(&params);
+    fold_params(&params);
     params.state_records_max = 1024;
-    chain_open(&chain, &params, NULL);
+    fold_open(&chain, &params, NULL);
     /* Make accounts, one a transaction towards the end, until the ledger says no. */
     uint64_t made = 0;
     enum outcome outcome = OUTCOME_OK;
     for (uint64_t n = 0; outcome == OUTCOME_OK; n++) {
         uint64_t room = 1024 - store_records(ledger_store(chain.ledger));
-        chain_tx_start(&chain, &tx, &chain.keys[0], n);
+        fold_tx_start(&chain, &tx, &chain.keys[0], n);
         tx.fee = 1000000;
         for (uint64_t i = 0; i < (room > 70 ? 64 : 1); i++) {
             store_u64(to + 8, ++made);
-            chain_tx_transfer(&tx, to, ASSET_COIN, 1);
+            fold_tx_transfer(&tx, to, ASSET_COIN, 1);
         }
-        chain_add_tx(&chain, &tx);
-        chain_apply(&chain);
-        outcome = chain_outcome(&chain, 0);
+        fold_add_tx(&chain, &tx);
+        fold_apply(&chain);
+        outcome = fold_outcome(&chain, 0);
     }
     assert_int_equal(outcome, OUTCOME_STATE_FULL);
-    uint64_t nonce = chain_nonce(&chain, chain.keys[0].address);
+    uint64_t nonce = fold_nonce(&chain, chain.keys[0].address);
     store_u64(to + 8, made + 1);
-    chain_add_transfer(&chain, &chain.keys[0], nonce, to, 1);
-    chain_add_transfer(&chain, &chain.keys[1], 0, chain.keys[0].address, 1);
-    chain_add_transfer(&chain, &chain.keys[0], nonce + 1, chain.keys[1].address, 1);
-    chain_apply(&chain);
-    assert_int_equal(chain_outcome(&chain, 0), OUTCOME_STATE_FULL);
-    assert_int_equal(chain_outcome(&chain, 1), OUTCOME_ACCOUNT_REFUSED);
-    assert_int_equal(chain_outcome(&chain, 2), OUTCOME_OK);
-    assert_int_equal(chain_balance(&chain, chain.keys[1].address), CHAIN_AMOUNT + 1);
-    assert_int_equal(chain_nonce(&chain, chain.keys[1].address), 0);
+    fold_add_transfer(&chain, &chain.keys[0], nonce, to, 1);
+    fold_add_transfer(&chain, &chain.keys[1], 0, chain.keys[0].address, 1);
+    fold_add_transfer(&chain, &chain.keys[0], nonce + 1, chain.keys[1].address, 1);
+    fold_apply(&chain);
+    assert_int_equal(fold_outcome(&chain, 0), OUTCOME_STATE_FULL);
+    assert_int_equal(fold_outcome(&chain, 1), OUTCOME_ACCOUNT_REFUSED);
+    assert_int_equal(fold_outcome(&chain, 2), OUTCOME_OK);
+    assert_int_equal(fold_balance(&chain, chain.keys[1].address), CHAIN_AMOUNT + 1);
+    assert_int_equal(fold_nonce(&chain, chain.keys[1].address), 0);
     assert_int_equal(chain.alarms, 0);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void ledger_keeps_no_empty_balance_and_restarts_no_nonce(void **state)
 {
     (void)state;
-    struct chain chain;
-    chain_open(&chain, NULL, NULL);
-    const struct chain_key *poor = &chain.keys[3], *rich = &chain.keys[4];
+    struct fold chain;
+    fold_open(&chain, NULL, NULL);
+    const struct fold_key *poor = &chain.keys[3], *rich = &chain.keys[4];
     struct store *store = ledger_store(chain.ledger);
     uint8_t key[balance_key_bytes_max] = {0};
     memcpy(key, poor->address, 32);
     uint64_t balances = store_record_count(store, TABLE_BALANCE);
-    chain_add_transfer(&chain, poor, 0, rich->address, CHAIN_AMOUNT - CHAIN_FEE);
-    chain_apply(&chain);
+    fold_add_transfer(&chain, poor, 0, rich->address, CHAIN_AMOUNT - CHAIN_FEE);
+    fold_apply(&chain);
     assert_null(store_get(store, TABLE_BALANCE, key).at);
-    assert_int_equal(chain_balance(&chain, poor->address), 0);
+    assert_int_equal(fold_balance(&chain, poor->address), 0);
     /* burned and the proposer are new, the emptied one is gone */
     assert_int_equal(store_record_count(store, TABLE_BALANCE), balances + 1);
-    chain_add_transfer(&chain, rich, 0, poor->address, 2 * CHAIN_FEE);
-    chain_add_transfer(&chain, poor, 0, rich->address, 1);
-    chain_add_transfer(&chain, poor, 1, rich->address, 1);
-    chain_apply(&chain);
-    assert_int_equal(chain_outcome(&chain, 1), OUTCOME_NONCE_TOO_LOW);
-    assert_int_equal(chain_outcome(&chain, 2), OUTCOME_OK);
-    assert_int_equal(chain_nonce(&chain, poor->address), 2);
-    chain_close(&chain);
+    fold_add_transfer(&chain, rich, 0, poor->address, 2 * CHAIN_FEE);
+    fold_add_transfer(&chain, poor, 0, rich->address, 1);
+    fold_add_transfer(&chain, poor, 1, rich->address, 1);
+    fold_apply(&chain);
+    assert_int_equal(fold_outcome(&chain, 1), OUTCOME_NONCE_TOO_LOW);
+    assert_int_equal(fold_outcome(&chain, 2), OUTCOME_OK);
+    assert_int_equal(fold_nonce(&chain, poor->address), 2);
+    fold_close(&chain);
 }
 
 static void ledger_batch_is_all_or_nothing(void **state)
 {
     (void)state;
-    struct chain chain;
-    struct chain_tx tx;
-    chain_open(&chain, NULL, NULL);
-    chain_tx_start(&chain, &tx, &chain.keys[0], 0);
-    chain_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, 5);
-    chain_tx_transfer(&tx, chain.keys[0].address, ASSET_COIN, 5); /* to oneself */
-    chain_tx_transfer(&tx, chain.keys[2].address, ASSET_COIN, CHAIN_AMOUNT);
-    chain_add_tx(&chain, &tx);
-    chain_tx_start(&chain, &tx, &chain.keys[0], 1);
-    chain_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, 5);
-    chain_tx_transfer(&tx, chain.keys[0].address, ASSET_COIN, 5);
-    chain_tx_transfer(&tx, chain.keys[2].address, ASSET_COIN, 6);
-    chain_add_tx(&chain, &tx);
-    chain_apply(&chain);
-    assert_int_equal(chain_outcome(&chain, 0), OUTCOME_INSUFFICIENT_BALANCE);
-    assert_int_equal(chain_outcome(&chain, 1), OUTCOME_OK);
+    struct fold chain;
+    struct fold_tx tx;
+    fold_open(&chain, NULL, NULL);
+    fold_tx_start(&chain, &tx, &chain.keys[0], 0);
+    fold_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, 5);
+    fold_tx_transfer(&tx, chain.keys[0].address, ASSET_COIN, 5); /* to oneself */
+    fold_tx_transfer(&tx, chain.keys[2].address, ASSET_COIN, CHAIN_AMOUNT);
+    fold_add_tx(&chain, &tx);
+    fold_tx_start(&chain, &tx, &chain.keys[0], 1);
+    fold_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, 5);
+    fold_tx_transfer(&tx, chain.keys[0].address, ASSET_COIN, 5);
+    fold_tx_transfer(&tx, chain.keys[2].address, ASSET_COIN, 6);
+    fold_add_tx(&chain, &tx);
+    fold_apply(&chain);
+    assert_int_equal(fold_outcome(&chain, 0), OUTCOME_INSUFFICIENT_BALANCE);
+    assert_int_equal(fold_outcome(&chain, 1), OUTCOME_OK);
     struct receipt receipt;
-    chain_receipt(&chain, 0, &receipt);
+    fold_receipt(&chain, 0, &receipt);
     assert_int_equal(receipt.event_count, 1);
-    chain_receipt(&chain, 1, &receipt);
+    fold_receipt(&chain, 1, &receipt);
     assert_int_equal(receipt.first_event, 1);
     assert_int_equal(receipt.event_count, 4);
-    assert_int_equal(chain_balance(&chain, chain.keys[0].address),
+    assert_int_equal(fold_balance(&chain, chain.keys[0].address),
                      CHAIN_AMOUNT - 2 * CHAIN_FEE - 11);
-    assert_int_equal(chain_balance(&chain, chain.keys[1].address), CHAIN_AMOUNT + 5);
-    assert_int_equal(chain_balance(&chain, chain.keys[2].address), CHAIN_AMOUNT + 6);
+    assert_int_equal(fold_balance(&chain, chain.keys[1].address), CHAIN_AMOUNT + 5);
+    assert_int_equal(fold_balance(&chain, chain.keys[2].address), CHAIN_AMOUNT + 6);
     for (uint32_t i = 1; i <= 3; i++) {
         struct event event;
         struct event_transfer body;
-        chain_event(&chain, receipt.first_event + i, &event);
+        fold_event(&chain, receipt.first_event + i, &event);
         assert_int_equal(event.kind, EVENT_TRANSFER);
         assert_int_equal(event.tx, 1);
         assert_int_equal(event_transfer_decode(event.body.at, event.body.count, &body), STATUS_OK);
         assert_int_equal(body.operation, i - 1);
     }
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 /* ---- history ---- */
@@ -224,13 +224,13 @@ static void ledger_frontier_commits_to_every_block_and_its_receipts(void **state
 {
     (void)state;
     static const uint8_t SLOT[1] = {0};
-    struct chain chain;
+    struct fold chain;
     struct merkle_frontier expected;
-    chain_open(&chain, NULL, NULL);
+    fold_open(&chain, NULL, NULL);
     merkle_frontier_init(&expected);
     for (uint64_t h = 1; h <= 21; h++) {
-        if (h % 3) chain_add_transfer(&chain, &chain.keys[h], 0, chain.keys[0].address, h);
-        chain_apply(&chain);
+        if (h % 3) fold_add_transfer(&chain, &chain.keys[h], 0, chain.keys[0].address, h);
+        fold_apply(&chain);
         uint8_t entry[64], leaf[32];
         memcpy(entry, chain.block_id, 32);
         memcpy(entry + 32, chain.result.receipts_root, 32);
@@ -250,16 +250,16 @@ static void ledger_frontier_commits_to_every_block_and_its_receipts(void **state
     assert_int_equal(head.height, 21);
     assert_memory_equal(head.block_id, chain.block_id, 32);
     assert_memory_equal(head.receipts_root, chain.result.receipts_root, 32);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void ledger_receipt_commits_to_its_events(void **state)
 {
     (void)state;
-    struct chain chain;
-    chain_open(&chain, NULL, NULL);
-    chain_add_transfer(&chain, &chain.keys[0], 0, chain.keys[1].address, 7);
-    chain_apply(&chain);
+    struct fold chain;
+    fold_open(&chain, NULL, NULL);
+    fold_add_transfer(&chain, &chain.keys[0], 0, chain.keys[1].address, 7);
+    fold_apply(&chain);
     uint8_t events[4096], root[32];
     size_t count = chain.result.events.count;
     assert_true(count <= sizeof events);
@@ -272,41 +272,41 @@ static void ledger_receipt_commits_to_its_events(void **state)
         assert_int_equal(receipts_root_of(&chain.receipts, &changed, root), STATUS_OK);
         assert_memory_not_equal(root, chain.result.receipts_root, 32);
     }
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void ledger_same_blocks_give_the_same_bytes(void **state)
 {
     (void)state;
-    struct chain a, b;
+    struct fold a, b;
     struct ledger_options plain = {.view_bytes_max = 1 << 20};
-    chain_open(&a, NULL, NULL);
-    chain_open(&b, NULL, &plain);
+    fold_open(&a, NULL, NULL);
+    fold_open(&b, NULL, &plain);
     for (uint64_t h = 0; h < 10; h++) {
         for (size_t i = 0; i < 20; i++) {
-            chain_add_transfer(&a, &a.keys[i], h, a.keys[(i + 3) % 25].address, 100 + i);
-            chain_add_transfer(&b, &b.keys[i], h, b.keys[(i + 3) % 25].address, 100 + i);
+            fold_add_transfer(&a, &a.keys[i], h, a.keys[(i + 3) % 25].address, 100 + i);
+            fold_add_transfer(&b, &b.keys[i], h, b.keys[(i + 3) % 25].address, 100 + i);
         }
-        chain_apply(&a);
-        chain_apply(&b);
+        fold_apply(&a);
+        fold_apply(&b);
         uint8_t root_a[32], root_b[32];
-        chain_root(&a, root_a);
-        chain_root(&b, root_b);
+        fold_root(&a, root_a);
+        fold_root(&b, root_b);
         assert_memory_equal(root_a, root_b, 32);
         assert_int_equal(a.result.events.count, b.result.events.count);
         assert_memory_equal(a.result.events.at, b.result.events.at, a.result.events.count);
         assert_memory_equal(a.result.receipts.at, b.result.receipts.at, a.result.receipts.count);
     }
-    chain_close(&a);
-    chain_close(&b);
+    fold_close(&a);
+    fold_close(&b);
 }
 
 static void ledger_refuses_a_block_out_of_turn(void **state)
 {
     (void)state;
-    struct chain chain;
-    chain_open(&chain, NULL, NULL);
-    chain_apply(&chain);
+    struct fold chain;
+    fold_open(&chain, NULL, NULL);
+    fold_apply(&chain);
     struct block block;
     struct ledger_result result;
     uint8_t id[32];
@@ -314,12 +314,12 @@ static void ledger_refuses_a_block_out_of_turn(void **state)
     assert_int_equal(ledger_apply(chain.ledger, &block, id, chain.block_count, &result),
                      STATUS_RANGE);
     assert_int_equal(ledger_height(chain.ledger), 1);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 /* ---- epochs ---- */
 
-static uint64_t segment_of(const struct chain *chain)
+static uint64_t segment_of(const struct fold *chain)
 {
     static const uint8_t SLOT[1] = {0};
     struct bytes value = store_get(ledger_store(chain->ledger), TABLE_POSITION, SLOT);
@@ -331,23 +331,23 @@ static uint64_t segment_of(const struct chain *chain)
 static void ledger_epoch_ends_after_its_span_and_its_blocks(void **state)
 {
     (void)state;
-    struct chain chain;
+    struct fold chain;
     struct params params, next;
     struct epoch_record epoch;
     struct validator_list set;
     uint8_t hash[32];
-    chain_params(&params);
+    fold_params(&params);
     params.epoch_blocks_min = 4;
     params.epoch_span_us = 6000; /* 6 blocks of the test's step */
-    chain_open(&chain, &params, NULL);
+    fold_open(&chain, &params, NULL);
     for (uint64_t h = 1; h <= 5; h++) {
-        chain_apply(&chain);
+        fold_apply(&chain);
         ledger_epoch(chain.ledger, &epoch);
         assert_int_equal(epoch.end_at, UINT64_MAX);
         assert_int_equal(ledger_validators(chain.ledger, 1, &set), STATUS_NOT_FOUND);
         assert_int_equal(ledger_next_params(chain.ledger, &next), STATUS_NOT_FOUND);
     }
-    chain_apply(&chain);
+    fold_apply(&chain);
     ledger_epoch(chain.ledger, &epoch);
     assert_int_equal(epoch.end_at, 6);
     assert_int_equal(ledger_validators(chain.ledger, 1, &set), STATUS_OK);
@@ -355,14 +355,14 @@ static void ledger_epoch_ends_after_its_span_and_its_blocks(void **state)
     validator_set_hash(&set, &next, hash);
     assert_memory_equal(hash, epoch.next_set_hash, 32);
     struct event event;
-    chain_event(&chain, 0, &event);
+    fold_event(&chain, 0, &event);
     assert_int_equal(event.kind, EVENT_EPOCH_ENDING);
-    chain_apply(&chain); /* end_at stays where it was set */
+    fold_apply(&chain); /* end_at stays where it was set */
     ledger_epoch(chain.ledger, &epoch);
     assert_int_equal(epoch.end_at, 6);
 
     chain.flags = BLOCK_EPOCH_END;
-    chain_apply(&chain);
+    fold_apply(&chain);
     chain.flags = 0;
     ledger_epoch(chain.ledger, &epoch);
     assert_int_equal(epoch.number, 1);
@@ -370,31 +370,31 @@ static void ledger_epoch_ends_after_its_span_and_its_blocks(void **state)
     assert_memory_equal(epoch.base_id, chain.block_id, 32);
     assert_int_equal(epoch.base_time_us, chain.time_us);
     assert_int_equal(epoch.end_at, UINT64_MAX);
-    chain_event(&chain, 0, &event);
+    fold_event(&chain, 0, &event);
     assert_int_equal(event.kind, EVENT_EPOCH_STARTED);
     assert_int_equal(segment_of(&chain), 0);
-    chain_apply(&chain);
+    fold_apply(&chain);
     assert_int_equal(segment_of(&chain), 1); /* a segment ends with its epoch */
     assert_int_equal(chain.alarms, 0);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void ledger_keeps_the_sets_of_recent_epochs_only(void **state)
 {
     (void)state;
-    struct chain chain;
+    struct fold chain;
     struct params params;
     struct validator_list set;
-    chain_params(&params);
+    fold_params(&params);
     params.epoch_blocks_min = 4;
     params.epoch_span_us = 0;
-    chain_open(&chain, &params, NULL);
+    fold_open(&chain, &params, NULL);
     for (uint64_t epoch = 1; epoch <= VALIDATOR_EPOCHS_KEPT + 3; epoch++) {
         for (size_t i = 0; i < 4; i++) {
-            chain_apply(&chain);
+            fold_apply(&chain);
         }
         chain.flags = BLOCK_EPOCH_END;
-        chain_apply(&chain);
+        fold_apply(&chain);
         chain.flags = 0;
     }
     assert_int_equal(ledger_validators(chain.ledger, 3, &set), STATUS_NOT_FOUND);
@@ -402,7 +402,7 @@ static void ledger_keeps_the_sets_of_recent_epochs_only(void **state)
     assert_int_equal(set.count, 1);
     assert_memory_equal(set.at[0].key, chain.validator.key, 32);
     assert_int_equal(chain.alarms, 0);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 /* ---- simulation ---- */
@@ -410,18 +410,18 @@ static void ledger_keeps_the_sets_of_recent_epochs_only(void **state)
 static void ledger_simulation_tells_the_outcome_and_changes_nothing(void **state)
 {
     (void)state;
-    struct chain chain;
-    struct chain_tx tx;
+    struct fold chain;
+    struct fold_tx tx;
     uint8_t bytes[TX_BYTES_MAX], before[32], after[32], copy[8192];
-    chain_open(&chain, NULL, NULL);
-    chain_apply(&chain);
+    fold_open(&chain, NULL, NULL);
+    fold_apply(&chain);
     size_t kept = chain.result.events.count;
     memcpy(copy, chain.result.events.at, kept);
-    chain_root(&chain, before);
+    fold_root(&chain, before);
     for (uint64_t amount = 1; amount <= 9 * CHAIN_AMOUNT; amount += 9 * CHAIN_AMOUNT - 1) {
-        chain_tx_start(&chain, &tx, &chain.keys[0], chain_nonce(&chain, chain.keys[0].address));
-        chain_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, amount);
-        size_t count = chain_tx_sign(&tx, bytes);
+        fold_tx_start(&chain, &tx, &chain.keys[0], fold_nonce(&chain, chain.keys[0].address));
+        fold_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, amount);
+        size_t count = fold_tx_sign(&tx, bytes);
         struct tx_view view;
         enum outcome outcome;
         uint64_t gas;
@@ -434,26 +434,26 @@ static void ledger_simulation_tells_the_outcome_and_changes_nothing(void **state
         assert_int_equal(block_events_decode(events.at, events.count, &list), STATUS_OK);
         assert_int_equal(list.events.count, amount == 1 ? 2 : 1);
         assert_memory_equal(chain.result.events.at, copy, kept);
-        chain_root(&chain, after);
+        fold_root(&chain, after);
         assert_memory_equal(before, after, 32);
-        chain_add_tx(&chain, &tx);
-        chain_apply(&chain);
-        assert_int_equal(chain_outcome(&chain, 0), outcome);
+        fold_add_tx(&chain, &tx);
+        fold_apply(&chain);
+        assert_int_equal(fold_outcome(&chain, 0), outcome);
         struct receipt receipt;
-        chain_receipt(&chain, 0, &receipt);
+        fold_receipt(&chain, 0, &receipt);
         assert_int_equal(receipt.gas, gas);
         kept = chain.result.events.count;
         memcpy(copy, chain.result.events.at, kept);
-        chain_root(&chain, before);
+        fold_root(&chain, before);
     }
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void ledger_genesis_events_add_up_to_the_first_balances(void **state)
 {
     (void)state;
-    struct chain chain;
-    chain_open(&chain, NULL, NULL);
+    struct fold chain;
+    fold_open(&chain, NULL, NULL);
     struct bytes bytes = ledger_genesis_events(chain.ledger);
     struct block_events events;
     assert_int_equal(block_events_decode(bytes.at, bytes.count, &events), STATUS_OK);
@@ -471,11 +471,11 @@ static void ledger_genesis_events_add_up_to_the_first_balances(void **state)
         posting_read(&p, &posting);
         assert_string_equal(pool_name(posting.address), "issuance");
         posting_read(&p, &posting);
-        assert_int_equal(chain_balance(&chain, posting.address), posting.amount);
+        assert_int_equal(fold_balance(&chain, posting.address), posting.amount);
         sum += posting.amount;
     }
     assert_int_equal(sum, GENESIS_SUPPLY);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 int main(void)

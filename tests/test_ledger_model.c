@@ -10,7 +10,7 @@
 #define OPERATIONS_MAX 4
 
 struct model {
-    struct chain_key keys[PLAYERS];
+    struct fold_key keys[PLAYERS];
     uint64_t balance[PLAYERS], nonce[PLAYERS], summed[PLAYERS];
     uint64_t burned, reward, proposer, treasury, fees;
     u128 sum_burned, sum_reward, sum_proposer, sum_treasury, sum_fees;
@@ -83,7 +83,7 @@ static void model_block_end(struct model *model, const struct params *params)
 
 /* ---- the events ---- */
 
-static void sum_posting(struct model *model, const struct chain *chain,
+static void sum_posting(struct model *model, const struct fold *chain,
                         const struct posting *posting)
 {
     uint64_t amount = posting->side == POSTING_CREDIT ? posting->amount : 0 - posting->amount;
@@ -107,7 +107,7 @@ static void sum_posting(struct model *model, const struct chain *chain,
     fail_msg("a posting to somebody unknown");
 }
 
-static void sum_events(struct model *model, const struct chain *chain, struct bytes bytes)
+static void sum_events(struct model *model, const struct fold *chain, struct bytes bytes)
 {
     struct block_events events;
     assert_int_equal(block_events_decode(bytes.at, bytes.count, &events), STATUS_OK);
@@ -146,36 +146,36 @@ static void plan_make(const struct model *model, struct plan *plan)
     }
 }
 
-static uint64_t plan_add(struct chain *chain, const struct model *model, const struct plan *plan)
+static uint64_t plan_add(struct fold *chain, const struct model *model, const struct plan *plan)
 {
-    struct chain_tx tx;
+    struct fold_tx tx;
     uint8_t bytes[TX_BYTES_MAX], treasury[32];
     struct tx_view view;
     pool_address(POOL_TREASURY, treasury);
-    chain_tx_start(chain, &tx, &model->keys[plan->from], plan->nonce);
+    fold_tx_start(chain, &tx, &model->keys[plan->from], plan->nonce);
     tx.fee = plan->fee;
     for (uint32_t i = 0; i < plan->count; i++) {
         size_t to = plan->operation[i].to;
-        chain_tx_transfer(&tx, to == PLAYERS ? treasury : model->keys[to].address,
-                          plan->operation[i].asset, plan->operation[i].amount);
+        fold_tx_transfer(&tx, to == PLAYERS ? treasury : model->keys[to].address,
+                         plan->operation[i].asset, plan->operation[i].amount);
     }
-    size_t count = chain_tx_sign(&tx, bytes);
+    size_t count = fold_tx_sign(&tx, bytes);
     assert_int_equal(tx_open(bytes, count, &view), STATUS_OK);
-    chain_add(chain, bytes, count);
+    fold_add(chain, bytes, count);
     return tx_fee_min(&view, &chain->params);
 }
 
-static void compare(const struct model *model, const struct chain *chain)
+static void compare(const struct model *model, const struct fold *chain)
 {
     for (size_t i = 0; i < PLAYERS; i++) {
-        assert_int_equal(chain_balance(chain, model->keys[i].address), model->balance[i]);
-        assert_int_equal(chain_nonce(chain, model->keys[i].address), model->nonce[i]);
+        assert_int_equal(fold_balance(chain, model->keys[i].address), model->balance[i]);
+        assert_int_equal(fold_nonce(chain, model->keys[i].address), model->nonce[i]);
         assert_int_equal(model->summed[i], model->balance[i]);
     }
-    assert_int_equal(chain_pool(chain, POOL_BURNED), model->burned);
-    assert_int_equal(chain_pool(chain, POOL_REWARD), model->reward);
-    assert_int_equal(chain_pool(chain, POOL_TREASURY), model->treasury);
-    assert_int_equal(chain_balance(chain, chain->validator.address), model->proposer);
+    assert_int_equal(fold_pool(chain, POOL_BURNED), model->burned);
+    assert_int_equal(fold_pool(chain, POOL_REWARD), model->reward);
+    assert_int_equal(fold_pool(chain, POOL_TREASURY), model->treasury);
+    assert_int_equal(fold_balance(chain, chain->validator.address), model->proposer);
     assert_true((uint64_t)model->sum_burned == model->burned);
     assert_true((uint64_t)model->sum_reward == model->reward);
     assert_true((uint64_t)model->sum_treasury == model->treasury);
@@ -186,17 +186,17 @@ static void compare(const struct model *model, const struct chain *chain)
 static void play(uint64_t seed, uint64_t blocks, uint64_t seen[64])
 {
     static struct model model;
-    struct chain chain;
+    struct fold chain;
     enum outcome predicted[64];
     random_state = seed;
-    chain_open(&chain, NULL, NULL);
+    fold_open(&chain, NULL, NULL);
     model = (struct model){.reward = CHAIN_REWARD_POOL};
-    model.treasury = chain_pool(&chain, POOL_TREASURY);
+    model.treasury = fold_pool(&chain, POOL_TREASURY);
     for (size_t i = 0; i < PLAYERS; i++) {
         if (i < CHAIN_KEYS)
             model.keys[i] = chain.keys[i];
         else
-            chain_key_make(2000 + i, &model.keys[i]);
+            fold_key_make(2000 + i, &model.keys[i]);
         model.balance[i] = i < CHAIN_KEYS ? CHAIN_AMOUNT : 0;
     }
     sum_events(&model, &chain, ledger_genesis_events(chain.ledger));
@@ -209,9 +209,9 @@ static void play(uint64_t seed, uint64_t blocks, uint64_t seen[64])
             predicted[i] = model_run(&model, &plan, fee_min);
         }
         model_block_end(&model, &chain.params);
-        chain_apply(&chain);
+        fold_apply(&chain);
         for (uint32_t i = 0; i < count; i++) {
-            enum outcome outcome = chain_outcome(&chain, i);
+            enum outcome outcome = fold_outcome(&chain, i);
             if (outcome != predicted[i])
                 fail_msg("seed %llu block %llu tx %u: %s, model %s", (unsigned long long)seed,
                          (unsigned long long)b, i, outcome_name(outcome),
@@ -222,7 +222,7 @@ static void play(uint64_t seed, uint64_t blocks, uint64_t seen[64])
         compare(&model, &chain);
         assert_int_equal(chain.alarms, 0);
     }
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void ledger_agrees_with_a_naive_model_and_with_its_events(void **state)

@@ -135,102 +135,102 @@ static uint64_t fault_gas(const struct params *params)
     return 1;
 }
 
-static void open_faulty(struct chain *chain, const struct params *params)
+static void open_faulty(struct fold *chain, const struct params *params)
 {
     static struct operation_rule rules[2];
     rules[0] = OPERATION_RULES[0];
     rules[1] = (struct operation_rule){
         {OPERATION_FAULT, "fault", &fault_body_schema, NULL}, fault_gas, fault_apply};
     struct ledger_options options = {.rules = rules, .rule_count = 2, .full_checks = true};
-    chain_open(chain, params, &options);
+    fold_open(chain, params, &options);
     memcpy(victim, chain->keys[8].address, 32);
     memcpy(other, chain->keys[9].address, 32);
 }
 
-static void add_fault(struct chain *chain, const struct chain_key *key, uint64_t nonce,
+static void add_fault(struct fold *chain, const struct fold_key *key, uint64_t nonce,
                       enum fault fault)
 {
-    struct chain_tx tx;
+    struct fold_tx tx;
     uint8_t body = (uint8_t)fault;
-    chain_tx_start(chain, &tx, key, nonce);
-    chain_tx_transfer(&tx, chain->keys[10].address, ASSET_COIN, 5); /* undone with the rest */
-    chain_tx_operation(&tx, OPERATION_FAULT, &body, 1);
-    chain_add_tx(chain, &tx);
+    fold_tx_start(chain, &tx, key, nonce);
+    fold_tx_transfer(&tx, chain->keys[10].address, ASSET_COIN, 5); /* undone with the rest */
+    fold_tx_operation(&tx, OPERATION_FAULT, &body, 1);
+    fold_add_tx(chain, &tx);
 }
 
 static void quarantine_undoes_the_transaction_alone_and_takes_its_fee(void **state)
 {
     (void)state;
     for (int fault = 0; fault < FAULT_COUNT; fault++) {
-        struct chain chain;
+        struct fold chain;
         struct receipt receipt;
         struct event event;
         struct event_quarantined body;
         open_faulty(&chain, NULL);
-        chain_add_transfer(&chain, &chain.keys[0], 0, chain.keys[10].address, 7);
+        fold_add_transfer(&chain, &chain.keys[0], 0, chain.keys[10].address, 7);
         add_fault(&chain, &chain.keys[1], 0, (enum fault)fault);
-        chain_add_transfer(&chain, &chain.keys[1], 1, chain.keys[10].address, 9);
-        chain_apply(&chain);
-        assert_int_equal(chain_outcome(&chain, 0), OUTCOME_OK);
-        if (chain_outcome(&chain, 1) != OUTCOME_QUARANTINED)
-            fail_msg("fault %d: %s", fault, outcome_name(chain_outcome(&chain, 1)));
-        assert_int_equal(chain_outcome(&chain, 2), OUTCOME_OK);
+        fold_add_transfer(&chain, &chain.keys[1], 1, chain.keys[10].address, 9);
+        fold_apply(&chain);
+        assert_int_equal(fold_outcome(&chain, 0), OUTCOME_OK);
+        if (fold_outcome(&chain, 1) != OUTCOME_QUARANTINED)
+            fail_msg("fault %d: %s", fault, outcome_name(fold_outcome(&chain, 1)));
+        assert_int_equal(fold_outcome(&chain, 2), OUTCOME_OK);
         assert_string_equal(chain.alarm_invariant, BROKEN[fault]);
         assert_int_equal(chain.alarms, 1);
         assert_int_equal(chain.result.quarantined, 1);
-        assert_int_equal(chain_nonce(&chain, chain.keys[1].address), 2);
-        assert_int_equal(chain_balance(&chain, chain.keys[1].address),
+        assert_int_equal(fold_nonce(&chain, chain.keys[1].address), 2);
+        assert_int_equal(fold_balance(&chain, chain.keys[1].address),
                          CHAIN_AMOUNT - 2 * CHAIN_FEE - 9);
-        assert_int_equal(chain_balance(&chain, chain.keys[10].address), CHAIN_AMOUNT + 16);
-        assert_int_equal(chain_balance(&chain, victim), CHAIN_AMOUNT);
-        chain_receipt(&chain, 1, &receipt);
+        assert_int_equal(fold_balance(&chain, chain.keys[10].address), CHAIN_AMOUNT + 16);
+        assert_int_equal(fold_balance(&chain, victim), CHAIN_AMOUNT);
+        fold_receipt(&chain, 1, &receipt);
         assert_int_equal(receipt.event_count, 2); /* the fee, and why */
-        chain_event(&chain, receipt.first_event + 1, &event);
+        fold_event(&chain, receipt.first_event + 1, &event);
         assert_int_equal(event.kind, EVENT_QUARANTINED);
         assert_int_equal(event_quarantined_decode(event.body.at, event.body.count, &body),
                          STATUS_OK);
         assert_string_equal(invariant_id(body.invariant), BROKEN[fault]);
-        chain_close(&chain);
+        fold_close(&chain);
     }
 }
 
 static void quarantine_of_the_block_keeps_height_time_history_and_epoch(void **state)
 {
     (void)state;
-    struct chain chain;
+    struct fold chain;
     struct params params;
-    chain_params(&params);
+    fold_params(&params);
     params.epoch_blocks_min = 4;
     params.epoch_span_us = 0;
     open_faulty(&chain, &params);
     for (size_t i = 0; i < 4; i++) {
-        chain_apply(&chain);
+        fold_apply(&chain);
     }
     chain.flags = BLOCK_EPOCH_END;
-    chain_add_transfer(&chain, &chain.keys[0], 0, chain.keys[1].address, 7);
+    fold_add_transfer(&chain, &chain.keys[0], 0, chain.keys[1].address, 7);
     add_fault(&chain, &chain.keys[1], 0, FAULT_BOOKS);
     uint8_t command[4096];
     size_t bytes = chain.command_bytes;
     memcpy(command, chain.commands, bytes);
-    chain_apply(&chain);
+    fold_apply(&chain);
     chain.flags = 0;
 
     struct receipt receipt;
     struct event event;
     for (uint32_t i = 0; i < 2; i++) {
-        chain_receipt(&chain, i, &receipt);
+        fold_receipt(&chain, i, &receipt);
         assert_int_equal(receipt.outcome, OUTCOME_BLOCK_UNDONE);
         assert_int_equal(receipt.fee + receipt.gas + receipt.event_count, 0);
     }
     assert_string_equal(chain.alarm_invariant, "I29");
     assert_int_equal(chain.result.quarantined, 1);
-    assert_int_equal(chain_nonce(&chain, chain.keys[0].address), 0);
-    assert_int_equal(chain_balance(&chain, chain.keys[0].address), CHAIN_AMOUNT);
-    assert_int_equal(chain_balance(&chain, chain.keys[1].address), CHAIN_AMOUNT);
-    assert_int_equal(chain_pool(&chain, POOL_BURNED), 0);
-    chain_event(&chain, 0, &event);
+    assert_int_equal(fold_nonce(&chain, chain.keys[0].address), 0);
+    assert_int_equal(fold_balance(&chain, chain.keys[0].address), CHAIN_AMOUNT);
+    assert_int_equal(fold_balance(&chain, chain.keys[1].address), CHAIN_AMOUNT);
+    assert_int_equal(fold_pool(&chain, POOL_BURNED), 0);
+    fold_event(&chain, 0, &event);
     assert_int_equal(event.kind, EVENT_BLOCK_UNDONE);
-    chain_event(&chain, 1, &event);
+    fold_event(&chain, 1, &event);
     assert_int_equal(event.kind, EVENT_EPOCH_STARTED);
     assert_int_equal(ledger_height(chain.ledger), 5);
     struct epoch_record epoch;
@@ -241,54 +241,54 @@ static void quarantine_of_the_block_keeps_height_time_history_and_epoch(void **s
     struct reader r = reader_of(command, bytes);
     struct command first;
     command_read(&r, &first);
-    chain_add(&chain, first.bytes.at, first.bytes.count);
-    chain_apply(&chain);
-    assert_int_equal(chain_outcome(&chain, 0), OUTCOME_OK);
-    chain_close(&chain);
+    fold_add(&chain, first.bytes.at, first.bytes.count);
+    fold_apply(&chain);
+    assert_int_equal(fold_outcome(&chain, 0), OUTCOME_OK);
+    fold_close(&chain);
 }
 
 static void quarantine_parks_a_fee_split_and_the_next_block_makes_up_for_it(void **state)
 {
     (void)state;
-    struct chain chain;
+    struct fold chain;
     open_faulty(&chain, NULL);
     chain.proposer = 5; /* nobody */
-    chain_add_transfer(&chain, &chain.keys[0], 0, chain.keys[1].address, 7);
-    chain_apply(&chain);
-    assert_int_equal(chain_outcome(&chain, 0), OUTCOME_OK);
+    fold_add_transfer(&chain, &chain.keys[0], 0, chain.keys[1].address, 7);
+    fold_apply(&chain);
+    assert_int_equal(fold_outcome(&chain, 0), OUTCOME_OK);
     assert_int_equal(chain.alarms, 1);
-    assert_int_equal(chain_pool(&chain, POOL_FEES), CHAIN_FEE);
+    assert_int_equal(fold_pool(&chain, POOL_FEES), CHAIN_FEE);
     assert_int_equal(store_record_count(ledger_store(chain.ledger), TABLE_PARKED), 1);
     struct event event;
-    chain_event(&chain, 2, &event);
+    fold_event(&chain, 2, &event);
     assert_int_equal(event.kind, EVENT_PARKED);
     assert_int_equal(event.tx, EVENT_SYSTEM);
     chain.proposer = 0;
-    chain_apply(&chain);
-    assert_int_equal(chain_pool(&chain, POOL_FEES), 0);
-    assert_int_equal(chain_pool(&chain, POOL_BURNED), CHAIN_FEE / 2);
-    chain_close(&chain);
+    fold_apply(&chain);
+    assert_int_equal(fold_pool(&chain, POOL_FEES), 0);
+    assert_int_equal(fold_pool(&chain, POOL_BURNED), CHAIN_FEE / 2);
+    fold_close(&chain);
 }
 
-static void epoch_at(struct chain *chain, enum fault fault)
+static void epoch_at(struct fold *chain, enum fault fault)
 {
     struct params params;
-    chain_params(&params);
+    fold_params(&params);
     params.epoch_blocks_min = 4;
     params.epoch_span_us = 0;
     open_faulty(chain, &params);
     for (size_t i = 0; i < 3; i++) {
-        chain_apply(chain);
+        fold_apply(chain);
     }
     add_fault(chain, &chain->keys[0], 0, fault);
-    chain_apply(chain);
-    assert_int_equal(chain_outcome(chain, 0), OUTCOME_OK);
+    fold_apply(chain);
+    assert_int_equal(fold_outcome(chain, 0), OUTCOME_OK);
 }
 
 static void quarantine_parks_an_epoch_end_and_the_epoch_ends_all_the_same(void **state)
 {
     (void)state;
-    struct chain chain;
+    struct fold chain;
     struct params params;
     struct epoch_record epoch;
     epoch_at(&chain, FAULT_SCHEDULE);
@@ -299,33 +299,33 @@ static void quarantine_parks_an_epoch_end_and_the_epoch_ends_all_the_same(void *
     assert_int_equal(ledger_next_params(chain.ledger, &params), STATUS_OK);
     assert_null(params_check(&params));
     chain.flags = BLOCK_EPOCH_END;
-    chain_apply(&chain);
+    fold_apply(&chain);
     ledger_epoch(chain.ledger, &epoch);
     assert_int_equal(epoch.number, 1);
     assert_int_equal(store_record_count(ledger_store(chain.ledger), TABLE_PARAMS_HISTORY), 1);
-    chain_close(&chain);
+    fold_close(&chain);
 
     epoch_at(&chain, FAULT_RESCHEDULE);
     assert_int_equal(chain.alarms, 0);
     assert_int_equal(store_record_count(ledger_store(chain.ledger), TABLE_PARAMS), 2);
     chain.flags = BLOCK_EPOCH_END;
-    chain_apply(&chain);
+    fold_apply(&chain);
     assert_int_equal(chain.alarms, 0);
     assert_int_equal(store_record_count(ledger_store(chain.ledger), TABLE_PARAMS), 1);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 static void quarantine_in_a_simulation_raises_no_alarm(void **state)
 {
     (void)state;
-    struct chain chain;
-    struct chain_tx tx;
+    struct fold chain;
+    struct fold_tx tx;
     uint8_t bytes[TX_BYTES_MAX], body = FAULT_MINT, before[32], after[32];
     open_faulty(&chain, NULL);
-    chain_root(&chain, before);
-    chain_tx_start(&chain, &tx, &chain.keys[0], 0);
-    chain_tx_operation(&tx, OPERATION_FAULT, &body, 1);
-    size_t count = chain_tx_sign(&tx, bytes);
+    fold_root(&chain, before);
+    fold_tx_start(&chain, &tx, &chain.keys[0], 0);
+    fold_tx_operation(&tx, OPERATION_FAULT, &body, 1);
+    size_t count = fold_tx_sign(&tx, bytes);
     const struct operation_rule rules[] = {
         {{OPERATION_FAULT, "fault", &fault_body_schema, NULL}, fault_gas, fault_apply}};
     struct tx_view view;
@@ -337,9 +337,9 @@ static void quarantine_in_a_simulation_raises_no_alarm(void **state)
     assert_int_equal(ledger_simulate(chain.ledger, &view, &outcome, &gas, &events), STATUS_OK);
     assert_int_equal(outcome, OUTCOME_QUARANTINED);
     assert_int_equal(chain.alarms, 0);
-    chain_root(&chain, after);
+    fold_root(&chain, after);
     assert_memory_equal(before, after, 32);
-    chain_close(&chain);
+    fold_close(&chain);
 }
 
 int main(void)

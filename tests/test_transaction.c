@@ -4,15 +4,15 @@
 #include "log/signature.h"
 #include "tests/support_chain.h"
 
-static struct chain chain;
+static struct fold chain;
 
 static size_t plain(uint8_t bytes[TX_BYTES_MAX])
 {
-    struct chain_tx tx;
-    chain_tx_start(&chain, &tx, &chain.keys[0], 3);
+    struct fold_tx tx;
+    fold_tx_start(&chain, &tx, &chain.keys[0], 3);
     tx.memo = "f\xc3\xbcr Anna";
-    chain_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, 12);
-    return chain_tx_sign(&tx, bytes);
+    fold_tx_transfer(&tx, chain.keys[1].address, ASSET_COIN, 12);
+    return fold_tx_sign(&tx, bytes);
 }
 
 static void tx_open_names_what_it_accepts(void **state)
@@ -85,7 +85,7 @@ static void tx_verify_is_bound_to_the_chain(void **state)
 struct policy {
     uint8_t threshold;
     size_t key_count;
-    const struct chain_key *keys[TX_KEYS_MAX];
+    const struct fold_key *keys[TX_KEYS_MAX];
     size_t signer_count;
     uint8_t signers[TX_KEYS_MAX]; /* the index that is written; its key signs if there is one */
     uint16_t kind;
@@ -129,9 +129,9 @@ static size_t policy_tx(const struct policy *policy, uint8_t bytes[TX_BYTES_MAX]
 static void tx_policy_needs_its_threshold_in_order(void **state)
 {
     (void)state;
-    struct chain_key key[3], swap;
+    struct fold_key key[3], swap;
     for (uint64_t i = 0; i < 3; i++) {
-        chain_key_make(500 + i, &key[i]);
+        fold_key_make(500 + i, &key[i]);
     }
     for (size_t i = 0; i < 3; i++) {
         for (size_t j = i + 1; j < 3; j++) {
@@ -192,32 +192,32 @@ static void tx_open_refuses_bodies_and_memos_that_are_not_well_formed(void **sta
     (void)state;
     uint8_t bytes[TX_BYTES_MAX], body[transfer_bytes_max + 1] = {0};
     struct tx_view view;
-    struct chain_tx tx;
-    chain_tx_start(&chain, &tx, &chain.keys[0], 0);
-    chain_tx_operation(&tx, OPERATION_TRANSFER, body, transfer_bytes_max); /* amount 0 */
-    assert_int_equal(tx_open(bytes, chain_tx_sign(&tx, bytes), &view), STATUS_RANGE);
+    struct fold_tx tx;
+    fold_tx_start(&chain, &tx, &chain.keys[0], 0);
+    fold_tx_operation(&tx, OPERATION_TRANSFER, body, transfer_bytes_max); /* amount 0 */
+    assert_int_equal(tx_open(bytes, fold_tx_sign(&tx, bytes), &view), STATUS_RANGE);
     body[36] = 1;
-    chain_tx_start(&chain, &tx, &chain.keys[0], 0);
-    chain_tx_operation(&tx, OPERATION_TRANSFER, body, transfer_bytes_max);
-    assert_int_equal(tx_open(bytes, chain_tx_sign(&tx, bytes), &view), STATUS_OK);
+    fold_tx_start(&chain, &tx, &chain.keys[0], 0);
+    fold_tx_operation(&tx, OPERATION_TRANSFER, body, transfer_bytes_max);
+    assert_int_equal(tx_open(bytes, fold_tx_sign(&tx, bytes), &view), STATUS_OK);
     tx.memo = "two\nlines";
-    assert_int_equal(tx_open(bytes, chain_tx_sign(&tx, bytes), &view), STATUS_NONCANONICAL);
-    chain_tx_start(&chain, &tx, &chain.keys[0], 0);
-    chain_tx_operation(&tx, OPERATION_TRANSFER, body, transfer_bytes_max + 1);
-    assert_int_equal(tx_open(bytes, chain_tx_sign(&tx, bytes), &view), STATUS_TRAILING);
+    assert_int_equal(tx_open(bytes, fold_tx_sign(&tx, bytes), &view), STATUS_NONCANONICAL);
+    fold_tx_start(&chain, &tx, &chain.keys[0], 0);
+    fold_tx_operation(&tx, OPERATION_TRANSFER, body, transfer_bytes_max + 1);
+    assert_int_equal(tx_open(bytes, fold_tx_sign(&tx, bytes), &view), STATUS_TRAILING);
 }
 
 static int prepare(void **state)
 {
     (void)state;
-    chain_open(&chain, NULL, NULL);
+    fold_open(&chain, NULL, NULL);
     return 0;
 }
 
 static int leave(void **state)
 {
     (void)state;
-    chain_close(&chain);
+    fold_close(&chain);
     return 0;
 }
 
