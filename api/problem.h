@@ -37,7 +37,6 @@
     X(too_many_streams, 503, true, "all stream places are taken")                                  \
     X(block_not_found, 404, false, "no such block")                                                \
     X(tx_not_found, 404, false, "this transaction was never seen here")                            \
-    X(account_not_found, 404, false, "the account has no record")                                  \
     X(table_not_found, 404, false, "the state has no such table")                                  \
     X(code_not_found, 404, false, "no such error code")                                            \
     X(height_ahead, 404, true, "the height is not reached yet")                                    \

@@ -4,7 +4,7 @@
 #   bash tests/api_lint.sh BUILD_DIR API_URL METRICS_URL
 #
 # promtool comes from Debian's package prometheus; redocly and spectral from npm, installed under
-# BUILD_DIR. What is missing and cannot be installed (no network) is reported and skipped, unless
+# BUILD_DIR; they need node 20. What is missing and cannot be installed (old node, no network) is reported and skipped, unless
 # CAIRN_REQUIRE_LINT=1. Exit 0: everything that ran is clean.
 set -euo pipefail
 [ $# -eq 3 ] || { echo "usage: bash tests/api_lint.sh BUILD_DIR API_URL METRICS_URL" >&2; exit 2; }
@@ -32,6 +32,7 @@ fi
 node_tool() {
     [ -x "$work/node_modules/.bin/$3" ] && return 0
     command -v npm >/dev/null || return 1
+    [ "$(node --version | sed -E 's/^v([0-9]+).*/\1/')" -ge 20 ] || return 1
     [ -e "$work/package.json" ] || echo '{"private":true}' >"$work/package.json"
     (cd "$work" && npm install --no-fund --no-audit --ignore-scripts --loglevel=error "$1@$2" >/dev/null)
 }
