@@ -440,6 +440,22 @@ static enum status rebuild_step(struct tx_index *index, struct chain_reader *rea
     return block_add(index, segment, record.body);
 }
 
+/* Removes the files in which a lookup found a rotten page, and starts over if there were any. */
+static enum status files_drop_bad(struct tx_index *index)
+{
+    bool any = false;
+    for (size_t i = 0; i < index->file_count; i++) {
+        char path[IO_PATH_MAX];
+        if (!index->files[i].bad) continue;
+        any = true;
+        TRY(file_path(index, index->files[i].segment, path));
+        enum status status = io_unlink(index->io, path);
+        if (status != STATUS_OK && status != STATUS_NOT_FOUND) return status;
+    }
+    if (any) index_forget(index);
+    return STATUS_OK;
+}
+
 enum status index_rebuild(struct tx_index *index, struct chain_reader *reader)
 {
     struct chain_buffer buffer = {0};
@@ -447,10 +463,7 @@ enum status index_rebuild(struct tx_index *index, struct chain_reader *reader)
     enum status status = chain_range(reader, SEGMENT_CHAIN, &first, &last);
     if (status != STATUS_OK) return status == STATUS_NOT_FOUND ? STATUS_OK : status;
     pthread_mutex_lock(&index->lock);
-    for (size_t i = 0; i < index->file_count; i++) {
-        if (!index->files[i].bad) continue;
-        index_forget(index);
-    }
+    status = files_drop_bad(index);
     if (index->height > last) index_forget(index);
     if (index->height + 1 < first) index->height = first - 1;
     while (status == STATUS_OK && index->height < last) {

@@ -1,0 +1,259 @@
+/* The transaction index against a plain list of all transactions. */
+#include "tests/support_cmocka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "log/index.h"
+#include "tests/support_disk.h"
+#include "tests/support_log.h"
+
+#define OK(expression) assert_int_equal((expression), STATUS_OK)
+#define DIR            "log"
+#define INDEX          "index"
+#define COUNT          80
+#define SEGMENT_BYTES  20000
+#define TXS_MAX        8000
+
+struct tx {
+    uint8_t id[HASH_BYTES];
+    uint64_t height;
+    uint32_t position;
+};
+
+static struct log_blocks blocks;
+static struct tx *txs; /* [tx_count], in order of the chain */
+static size_t tx_count;
+static struct disk *disk;
+static struct io io;
+static struct chain_reader *reader;
+
+/* The commands have between 1 and 40 random bytes, so that the short ones repeat. */
+static int group_setup(void **state)
+{
+    (void)state;
+    log_blocks_make(&blocks, COUNT, 30, 90, 40);
+    txs = calloc(TXS_MAX, sizeof *txs);
+    assert_non_null(txs);
+    for (uint64_t height = 1; height <= COUNT; height++) {
+        struct block block;
+        OK(block_decode(blocks.at[height].bytes, blocks.at[height].count, &block));
+        struct reader r = list_reader(&block.body.commands);
+        for (uint32_t i = 0; i < block.body.commands.count; i++) {
+            struct command command;
+            command_read(&r, &command);
+            assert_true(tx_count < TXS_MAX);
+            struct tx *tx = &txs[tx_count++];
+            hash_bytes(HASH_TRANSACTION, command.bytes.at, command.bytes.count, tx->id);
+            tx->height = height;
+            tx->position = i;
+        }
+    }
+    disk_open(&disk);
+    io = disk_io(disk);
+    struct chain *chain;
+    struct chain_opened opened;
+    struct head_writer *head;
+    OK(chain_open(&chain, &io, DIR, LOG_CHAIN_ID, NULL, &opened));
+    OK(head_open(&head, &io, DIR, LOG_CHAIN_ID));
+    while (chain_height(chain) < COUNT) {
+        OK(log_append_block(chain, &blocks, SEGMENT_BYTES));
+    }
+    OK(log_append_sides(chain, &blocks));
+    chain_flush(chain);
+    OK(log_pump(&io, chain, head));
+    assert_true(chain_position(chain).segment >= 4);
+    head_close(head);
+    chain_close(chain);
+    OK(chain_reader_open(&reader, &io, DIR, LOG_CHAIN_ID));
+    return 0;
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    chain_reader_close(reader);
+    disk_close(disk);
+    free(txs);
+    log_blocks_free(&blocks);
+    return 0;
+}
+
+/* Each transaction is found at its newest place, and all its places are candidates. */
+static void assert_equals_list(struct tx_index *index)
+{
+    struct chain_buffer buffer = {0};
+    assert_int_equal(index_height(index), COUNT);
+    for (size_t i = 0; i < tx_count; i += 7) {
+        struct index_candidate found[INDEX_CANDIDATES_MAX];
+        struct index_found one;
+        size_t count, expected = 0;
+        OK(index_candidates(index, txs[i].id, found, &count));
+        for (size_t j = tx_count; j > 0 && expected < INDEX_CANDIDATES_MAX; j--) {
+            if (memcmp(txs[j - 1].id, txs[i].id, 8) != 0) continue;
+            assert_true(expected < count);
+            assert_int_equal(found[expected].height, txs[j - 1].height);
+            assert_int_equal(found[expected].position, txs[j - 1].position);
+            expected++;
+        }
+        assert_int_equal(count, expected);
+        OK(index_find(index, reader, txs[i].id, &buffer, &one));
+        assert_int_equal(one.height, found[0].height);
+        uint8_t id[HASH_BYTES];
+        hash_bytes(HASH_TRANSACTION, one.tx.at, one.tx.count, id);
+        assert_memory_equal(id, txs[i].id, HASH_BYTES);
+    }
+    chain_buffer_free(&buffer);
+}
+
+static struct tx_index *open_index(void)
+{
+    struct tx_index *index;
+    OK(index_open(&index, &io, INDEX, LOG_CHAIN_ID));
+    return index;
+}
+
+static void index_path(uint64_t segment, char path[IO_PATH_MAX])
+{
+    (void)snprintf(path, IO_PATH_MAX, INDEX "/tx-%020llu.idx", (unsigned long long)segment);
+}
+
+/* Adds the blocks one by one, as the loop does. */
+static void add_all(struct tx_index *index)
+{
+    struct chain_buffer buffer = {0};
+    for (uint64_t height = 1; height <= COUNT; height++) {
+        struct chain_record record;
+        OK(chain_read(reader, SEGMENT_CHAIN, height, &buffer, &record));
+        OK(index_add_block(index, record.segment, record.body));
+        OK(index_add_block(index, record.segment, record.body)); /* known: nothing happens */
+    }
+    chain_buffer_free(&buffer);
+}
+
+static void index_equals_a_list_while_it_grows(void **state)
+{
+    (void)state;
+    struct tx_index *index = open_index();
+    add_all(index);
+    assert_equals_list(index);
+    index_close(index);
+}
+
+static void index_files_are_taken_as_they_are(void **state)
+{
+    (void)state;
+    struct tx_index *index = open_index();
+    uint64_t before = disk_hash(disk);
+    OK(index_rebuild(index, reader));
+    assert_int_equal(disk_hash(disk), before);
+    assert_equals_list(index);
+    index_close(index);
+}
+
+static void index_is_rebuilt_the_same_after_deletion(void **state)
+{
+    (void)state;
+    char path[IO_PATH_MAX];
+    struct tx_index *index = open_index();
+    OK(index_rebuild(index, reader));
+    index_close(index);
+    uint64_t before = disk_hash(disk);
+    for (uint64_t segment = 0;; segment++) {
+        index_path(segment, path);
+        if (io_unlink(&io, path) != STATUS_OK) break;
+        assert_true(segment < 100);
+        index = open_index();
+        OK(index_rebuild(index, reader));
+        assert_equals_list(index);
+        index_close(index);
+        assert_int_equal(disk_hash(disk), before);
+    }
+}
+
+static void index_finds_every_rotten_byte_and_heals(void **state)
+{
+    (void)state;
+    char path[IO_PATH_MAX];
+    const uint8_t *bytes;
+    size_t count;
+    struct tx_index *index = open_index();
+    OK(index_rebuild(index, reader));
+    index_close(index);
+    uint64_t before = disk_hash(disk);
+    index_path(1, path);
+    assert_true(disk_file(disk, path, &bytes, &count));
+    for (size_t at = 0; at < count; at += at < 120 || at > count - 40 ? 1 : 311) {
+        disk_flip(disk, path, at, (uint8_t)(1 << at % 8));
+        index = open_index();
+        OK(index_rebuild(index, reader));
+        bool corrupt = false;
+        for (size_t i = 0; i < tx_count; i += 3) {
+            struct index_candidate found[INDEX_CANDIDATES_MAX];
+            size_t candidates;
+            enum status status = index_candidates(index, txs[i].id, found, &candidates);
+            if (status == STATUS_CORRUPT) corrupt = true;
+            if (corrupt) break;
+            OK(status);
+            assert_true(candidates > 0);
+        }
+        /* Either the header gave it away at once, or a lookup did; now it is read again. */
+        if (corrupt) OK(index_rebuild(index, reader));
+        assert_int_equal(index_height(index), COUNT);
+        for (size_t i = 0; i < tx_count; i += 137) {
+            struct index_candidate found[INDEX_CANDIDATES_MAX];
+            size_t candidates;
+            OK(index_candidates(index, txs[i].id, found, &candidates));
+        }
+        index_close(index);
+        assert_int_equal(disk_hash(disk), before);
+    }
+}
+
+static void index_says_not_found(void **state)
+{
+    (void)state;
+    struct tx_index *index = open_index();
+    struct chain_buffer buffer = {0};
+    struct index_found found;
+    OK(index_rebuild(index, reader));
+    for (unsigned i = 0; i < 2000; i++) {
+        uint8_t id[HASH_BYTES] = {(uint8_t)(i * 7), (uint8_t)i, (uint8_t)(i >> 8), 3, 4, 5, 6, 7};
+        if (i == 0) memset(id, 0, sizeof id);
+        if (i == 1) memset(id, 0xff, sizeof id);
+        assert_int_equal(index_find(index, reader, id, &buffer, &found), STATUS_NOT_FOUND);
+    }
+    /* The same first 8 bytes, but another id. */
+    for (size_t i = 0; i < tx_count; i += 101) {
+        uint8_t id[HASH_BYTES];
+        memcpy(id, txs[i].id, HASH_BYTES);
+        id[8] ^= 1;
+        assert_int_equal(index_find(index, reader, id, &buffer, &found), STATUS_NOT_FOUND);
+    }
+    chain_buffer_free(&buffer);
+    index_close(index);
+}
+
+static void index_refuses_a_gap(void **state)
+{
+    (void)state;
+    struct tx_index *index = open_index();
+    const struct log_block *block = &blocks.at[2];
+    assert_int_equal(index_add_block(index, 0, (struct bytes){block->bytes, block->count}),
+                     STATUS_BUSY);
+    assert_int_equal(index_height(index), 0);
+    index_close(index);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(index_equals_a_list_while_it_grows),
+        cmocka_unit_test(index_files_are_taken_as_they_are),
+        cmocka_unit_test(index_is_rebuilt_the_same_after_deletion),
+        cmocka_unit_test(index_finds_every_rotten_byte_and_heals),
+        cmocka_unit_test(index_says_not_found),
+        cmocka_unit_test(index_refuses_a_gap),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
