@@ -110,47 +110,43 @@ static uint64_t fold_sum(uint64_t fold, uint64_t sum, uint64_t incarnation)
     return checksum64(pair, sizeof pair, incarnation);
 }
 
+/* Offsets in the header: the table in log/journal_internal.h. */
 static void header_write(uint8_t *unit, const struct group_header *header)
 {
-    struct writer w = writer_of(unit, GROUP_HEADER_BYTES);
-    write_u32(&w, MAGIC);
-    write_u16(&w, VERSION);
-    write_u16(&w, header->pad ? FLAG_PAD : 0);
-    write_u64(&w, header->seq);
-    write_u64(&w, header->offset);
-    write_u32(&w, header->record_bytes);
-    write_u32(&w, header->record_count);
-    write_u64(&w, header->first_lsn);
-    write_u64(&w, header->durable_seq);
-    write_u64(&w, header->prev);
-    write_u64(&w, header->fold);
-    write_u64(&w, header->safety.epoch);
-    write_u64(&w, header->safety.signed_round);
-    write_u64(&w, header->safety.lock_round);
-    write_u64(&w, 0);
-    assert(w.status == STATUS_OK && w.left == 0);
+    memset(unit, 0, GROUP_HEADER_BYTES);
+    store_u32(unit, MAGIC);
+    store_u16(unit + 4, VERSION);
+    store_u16(unit + 6, header->pad ? FLAG_PAD : 0);
+    store_u64(unit + 8, header->seq);
+    store_u64(unit + 16, header->offset);
+    store_u32(unit + 24, header->record_bytes);
+    store_u32(unit + 28, header->record_count);
+    store_u64(unit + 32, header->first_lsn);
+    store_u64(unit + 40, header->durable_seq);
+    store_u64(unit + 48, header->prev);
+    store_u64(unit + 56, header->fold);
+    store_u64(unit + 64, header->safety.epoch);
+    store_u64(unit + 72, header->safety.signed_round);
+    store_u64(unit + 80, header->safety.lock_round);
 }
 
 bool group_header_read(const uint8_t unit[UNIT_BYTES], struct group_header *header)
 {
-    struct reader r = reader_of(unit, GROUP_HEADER_BYTES);
-    bool known = read_u32(&r) == MAGIC;
-    known &= read_u16(&r) == VERSION;
-    uint16_t flags = read_u16(&r);
-    header->pad = flags == FLAG_PAD;
-    header->seq = read_u64(&r);
-    header->offset = read_u64(&r);
-    header->record_bytes = read_u32(&r);
-    header->record_count = read_u32(&r);
-    header->first_lsn = read_u64(&r);
-    header->durable_seq = read_u64(&r);
-    header->prev = read_u64(&r);
-    header->fold = read_u64(&r);
-    header->safety.epoch = read_u64(&r);
-    header->safety.signed_round = read_u64(&r);
-    header->safety.lock_round = read_u64(&r);
-    known &= read_u64(&r) == 0;
-    return known && flags <= FLAG_PAD && reader_end(&r) == STATUS_OK;
+    uint16_t flags = load_u16(unit + 6);
+    *header = (struct group_header){.seq = load_u64(unit + 8),
+                                    .offset = load_u64(unit + 16),
+                                    .first_lsn = load_u64(unit + 32),
+                                    .durable_seq = load_u64(unit + 40),
+                                    .prev = load_u64(unit + 48),
+                                    .fold = load_u64(unit + 56),
+                                    .record_bytes = load_u32(unit + 24),
+                                    .record_count = load_u32(unit + 28),
+                                    .pad = flags == FLAG_PAD,
+                                    .safety = {.epoch = load_u64(unit + 64),
+                                               .signed_round = load_u64(unit + 72),
+                                               .lock_round = load_u64(unit + 80)}};
+    return load_u32(unit) == MAGIC && load_u16(unit + 4) == VERSION && flags <= FLAG_PAD &&
+           load_u64(unit + 88) == 0;
 }
 
 uint64_t group_seal(uint8_t *group, struct group_header *header, uint64_t incarnation)
