@@ -25,6 +25,7 @@ enum fault {
     FAULT_BOOKS,      /* spoils the ledger's own count of fees: the block is lost */
     FAULT_SCHEDULE,   /* schedules parameters that break a rule */
     FAULT_RESCHEDULE, /* schedules good ones */
+    FAULT_SWAP,       /* raises somebody else's nonce in place of the sender's */
 };
 
 static const char *const BROKEN[FAULT_COUNT] = {
@@ -107,6 +108,14 @@ static enum outcome fault_records(struct context *context, enum fault fault)
     return OUTCOME_OK;
 }
 
+static void swap_nonces(struct context *context)
+{
+    uint8_t one[account_bytes_max] = {1};
+    assert_int_equal(store_put(context->store, TABLE_ACCOUNT, context->sender, one, sizeof one),
+                     STATUS_OK);
+    assert_int_equal(store_put(context->store, TABLE_ACCOUNT, victim, one, sizeof one), STATUS_OK);
+}
+
 static enum outcome fault_apply(struct context *context, struct bytes body)
 {
     struct fault_body record;
@@ -124,6 +133,7 @@ static enum outcome fault_apply(struct context *context, struct bytes body)
     case FAULT_BOOKS: ledger->fees_total++; break;
     case FAULT_SCHEDULE: schedule(context, 1); break;
     case FAULT_RESCHEDULE: schedule(context, context->params->fee_burn_bps); break;
+    case FAULT_SWAP: swap_nonces(context); break;
     default: return fault_records(context, (enum fault)record.fault);
     }
     return OUTCOME_OK;
@@ -192,6 +202,22 @@ static void quarantine_undoes_the_transaction_alone_and_takes_its_fee(void **sta
         assert_string_equal(invariant_id(body.invariant), BROKEN[fault]);
         fold_close(&chain);
     }
+}
+
+static void quarantine_tells_whose_nonce_rose(void **state)
+{
+    (void)state;
+    struct fold chain;
+    open_faulty(&chain, NULL);
+    fold_add_transfer(&chain, &chain.keys[1], 0, chain.keys[10].address, 7);
+    fold_apply(&chain);
+    add_fault(&chain, &chain.keys[1], 1, FAULT_SWAP);
+    fold_apply(&chain);
+    assert_int_equal(fold_outcome(&chain, 0), OUTCOME_QUARANTINED);
+    assert_string_equal(chain.alarm_invariant, "I34");
+    assert_int_equal(fold_nonce(&chain, chain.keys[1].address), 2);
+    assert_int_equal(fold_nonce(&chain, victim), 0);
+    fold_close(&chain);
 }
 
 static void quarantine_of_the_block_keeps_height_time_history_and_epoch(void **state)
@@ -346,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quarantine_undoes_the_transaction_alone_and_takes_its_fee),
+        cmocka_unit_test(quarantine_tells_whose_nonce_rose),
         cmocka_unit_test(quarantine_of_the_block_keeps_height_time_history_and_epoch),
         cmocka_unit_test(quarantine_parks_a_fee_split_and_the_next_block_makes_up_for_it),
         cmocka_unit_test(quarantine_parks_an_epoch_end_and_the_epoch_ends_all_the_same),
