@@ -1,4 +1,5 @@
 /* The journal as its owner sees it: what goes in comes back, and what cannot be trusted is refused. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "log/journal_internal.h"
@@ -615,6 +616,53 @@ static void journal_recovery_never_loses_a_rotten_unit_silently(void **state)
     disk_close(history);
 }
 
+/* Copies units of another life of the same journal over this one's. */
+static void splice(struct disk *other, uint64_t unit, uint64_t units)
+{
+    const uint8_t *bytes;
+    size_t count;
+    int file;
+    assert_true(disk_file(other, JT_DIR "/" JOURNAL_FILE, &bytes, &count));
+    OK(io_open(&jt.io, JT_DIR "/" JOURNAL_FILE, IO_OPEN_WRITE, &file));
+    OK(io_write_at(&jt.io, file, unit * UNIT_BYTES, bytes + unit * UNIT_BYTES, units * UNIT_BYTES));
+    OK(io_close(&jt.io, file));
+}
+
+/* Units that are valid one by one, but were never written together. */
+static void journal_recovery_notices_spliced_lives(void **state)
+{
+    (void)state;
+    const struct {
+        uint64_t unit, units;
+    } cases[] = {{8, 16}, {8, 1}, {9, 15}, {16, 8}, {20, 1}}; /* group 2 is at units 8..23 */
+    struct disk *other, *here;
+    commit(100);
+    jt_close(&jt);
+    disk_clone(disk, &other);
+    struct jt life = jt;
+    life.io = disk_io(other);
+    life.salt = 1000;
+    OK(jt_open(&life));
+    OK(jt_append(&life, JOURNAL_CERT, 7000));
+    OK(jt_run(&life));
+    jt_close(&life);
+    OK(jt_open(&jt));
+    OK(jt_append(&jt, JOURNAL_CERT, 7000));
+    OK(jt_run(&jt));
+    commit(100);
+    jt_close(&jt);
+    disk_clone(disk, &here);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        disk_close(disk);
+        disk_clone(here, &disk);
+        jt.io = disk_io(disk);
+        splice(other, cases[i].unit, cases[i].units);
+        assert_int_equal(jt_open(&jt), STATUS_AMNESIA);
+    }
+    disk_close(other);
+    disk_close(here);
+}
+
 static void journal_recovery_survives_a_bad_transfer(void **state)
 {
     (void)state;
@@ -660,6 +708,48 @@ static void journal_unreadable_ring_is_an_error_not_amnesia(void **state)
     }
 }
 
+/* ---- pinned ---- */
+
+static void journal_bytes_are_pinned(void **state)
+{
+    (void)state;
+    static char expected[2 * JOURNAL_PAGE_BYTES + 2];
+    const struct journal_safety safety = {.epoch = 3, .signed_round = 41, .lock_round = 39};
+    const uint8_t *bytes;
+    size_t count;
+    journal_set_safety(jt.journal, &safety);
+    commit(600);
+    assert_true(disk_file(disk, JT_DIR "/" JOURNAL_FILE, &bytes, &count));
+    FILE *golden = fopen("tests/golden/journal.hex", "r");
+    assert_non_null(golden);
+    char *read = fgets(expected, sizeof expected, golden);
+    (void)fclose(golden);
+    assert_non_null(read);
+    for (size_t i = 0; i < JOURNAL_PAGE_BYTES; i++) {
+        char digits[3];
+        (void)snprintf(digits, sizeof digits, "%02x", bytes[i]);
+        if (memcmp(digits, expected + 2 * i, 2) != 0) fail_msg("byte %zu is %s", i, digits);
+    }
+}
+
+static void journal_record_types_are_pinned(void **state)
+{
+    (void)state;
+    char line[64], text[64];
+    uint16_t type = 0;
+    FILE *golden = fopen("tests/golden/journal_types.txt", "r");
+    assert_non_null(golden);
+    while (fgets(line, sizeof line, golden) != NULL) {
+        type++;
+        (void)snprintf(text, sizeof text, "%u %s\n", type, journal_type_name(type));
+        assert_string_equal(line, text);
+    }
+    (void)fclose(golden);
+    assert_int_equal(type, JOURNAL_RELEASE);
+    assert_string_equal(journal_type_name((uint16_t)(type + 1)), "unknown");
+    assert_string_equal(journal_type_name(0), "unknown");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -694,7 +784,10 @@ int main(void)
         TEST(journal_recovery_cuts_a_torn_tail),
         TEST(journal_recovery_takes_a_missing_group_before_two_newer_for_corruption),
         TEST(journal_recovery_never_loses_a_rotten_unit_silently),
+        TEST(journal_recovery_notices_spliced_lives),
         TEST(journal_recovery_survives_a_bad_transfer),
+        TEST(journal_bytes_are_pinned),
+        TEST(journal_record_types_are_pinned),
         TEST(journal_unreadable_ring_is_an_error_not_amnesia),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
