@@ -87,8 +87,20 @@ enum status node_disk_recover_records(struct node *node)
     }
 }
 
+/* take_back waits for what a failure left in flight: the buffers belong to those who asked. */
+static void take_back(struct node *node)
+{
+    struct io_op *done[NODE_SLOTS];
+    size_t count;
+    while (node->in_flight > 0 &&
+           io_poll(&node->io, ROOM_WAIT_US, done, NODE_SLOTS, &count) == STATUS_OK) {
+        node->in_flight -= count;
+    }
+}
+
 void node_disk_close(struct node *node)
 {
+    take_back(node);
     if (node->reader) chain_reader_close(node->reader);
     if (node->index) index_close(node->index);
     if (node->head_file) head_close(node->head_file);
@@ -245,11 +257,11 @@ static enum status submit_all(struct node *node, enum node_slot_use use)
         slot->op = (struct io_op){0};
         TRY(ask(node, use, &slot->op, &wanted));
         if (!wanted) return STATUS_OK;
-        slot->use = use;
         slot->op.owner = slot;
         slot->started_us = node_now_us();
-        node->in_flight++;
         TRY(io_submit(&node->io, &slot->op));
+        slot->use = use;
+        node->in_flight++;
     }
 }
 
@@ -261,7 +273,7 @@ static void note_sync(struct node *node, const struct node_slot *slot)
     if (spent > node->counters.journal_sync_us_max) node->counters.journal_sync_us_max = spent;
 }
 
-enum status node_disk_complete(struct node *node, struct io_op *op)
+static enum status node_disk_complete(struct node *node, struct io_op *op)
 {
     struct node_slot *slot = op->owner;
     enum node_slot_use use = slot->use;
@@ -283,6 +295,16 @@ enum status node_disk_complete(struct node *node, struct io_op *op)
     }
     assert(0);
     return STATUS_IO;
+}
+
+enum status node_disk_complete_all(struct node *node, struct io_op *const *done, size_t count)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count; i++) {
+        enum status one = node_disk_complete(node, done[i]);
+        if (status == STATUS_OK) status = one;
+    }
+    return status;
 }
 
 static void set_head(struct node *node)
@@ -323,10 +345,7 @@ enum status node_disk_make_room(struct node *node)
     size_t count;
     TRY(pump_files(node));
     TRY(io_poll(&node->io, ROOM_WAIT_US, done, NODE_SLOTS, &count));
-    for (size_t i = 0; i < count; i++) {
-        TRY(node_disk_complete(node, done[i]));
-    }
-    return STATUS_OK;
+    return node_disk_complete_all(node, done, count);
 }
 
 bool node_disk_idle(const struct node *node)

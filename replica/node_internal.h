@@ -57,6 +57,7 @@ struct node_counters {
     uint64_t apply_us_total, blocks_applied, proposals, votes, quarantined;
     uint64_t journal_syncs, journal_sync_us_total, journal_sync_us_max;
     uint64_t replay_blocks, replay_target;
+    uint64_t state_records;
 };
 
 struct node_failed {
@@ -158,7 +159,8 @@ MUST_CHECK enum status node_append_genesis_events(struct node *node);
 /* node_head_keep: the newest head waits until the files of its height are durable and published. */
 void node_head_keep(struct node *node);
 void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_BYTES]);
-/* node_tx_paid: a block of the chain holds this transaction with a paid outcome. */
+/* node_tx_paid: a block of the chain holds this transaction with a paid outcome; asked for transactions
+ * whose nonce is used. */
 bool node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES]);
 void node_publish(struct node *node);
 
@@ -170,7 +172,9 @@ MUST_CHECK enum status node_disk_append(struct node *node, const struct replica_
 bool node_disk_has_room(const struct node *node);
 void node_held_add(struct node *node, uint64_t height, uint64_t lsn);
 MUST_CHECK enum status node_disk_pump(struct node *node);
-MUST_CHECK enum status node_disk_complete(struct node *node, struct io_op *op);
+/* node_disk_complete_all hands every completion to whoever asked; the first failure is answered. */
+MUST_CHECK enum status node_disk_complete_all(struct node *node, struct io_op *const *done,
+                                              size_t count);
 MUST_CHECK enum status node_disk_make_room(struct node *node);
 bool node_disk_idle(const struct node *node);
 MUST_CHECK enum status node_disk_publish_now(struct node *node);

@@ -155,10 +155,7 @@ static enum status take_completions(struct node *node, int64_t timeout_us)
     struct io_op *done[COMPLETIONS_MAX];
     size_t count;
     TRY(io_poll(&node->io, timeout_us, done, COMPLETIONS_MAX, &count));
-    for (size_t i = 0; i < count; i++) {
-        TRY(node_disk_complete(node, done[i]));
-    }
-    return STATUS_OK;
+    return node_disk_complete_all(node, done, count);
 }
 
 static void take_notices(struct node *node)
