@@ -120,6 +120,7 @@ static enum status fold(struct node *node, const struct block *block, const uint
         }
     }
     ledger_params(node->ledger, &node->params);
+    node->counters.state_records = store_records(ledger_store(node->ledger));
     node_write_end(node);
     uint64_t end = node_now_us();
     if (end > start) node->counters.apply_us_total += end - start;
@@ -198,9 +199,11 @@ bool node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES])
     for (size_t i = 0; i < count && !paid; i++) {
         struct chain_record record;
         struct block_receipts receipts;
-        if (chain_read(node->reader, SEGMENT_RECEIPTS, places[i].height, &buffer, &record) !=
-            STATUS_OK)
-            continue;
+        enum status status =
+            chain_read(node->reader, SEGMENT_RECEIPTS, places[i].height, &buffer, &record);
+        /* Folded a moment ago: its receipt cannot be read before its height is published. */
+        if (status == STATUS_NOT_FOUND) paid = true;
+        if (status != STATUS_OK) continue;
         if (block_receipts_decode(record.body.at, record.body.count, &receipts) != STATUS_OK)
             continue;
         struct reader r = list_reader(&receipts.receipts);
@@ -241,7 +244,7 @@ static void copy_stats(struct node *node, struct node_stats *out)
         .verify_failed = c->verify_failed,
         .apply_us_total = c->apply_us_total,
         .blocks_applied = c->blocks_applied,
-        .state_records = store_records(ledger_store(node->ledger)),
+        .state_records = c->state_records,
         .rounds = node->head.round,
         .proposals = c->proposals,
         .votes = c->votes,

@@ -52,6 +52,7 @@ static enum status open_ledger(struct node *node)
     };
     TRY(ledger_open(&node->ledger, &node->genesis, &options));
     ledger_params(node->ledger, &node->params);
+    node->counters.state_records = store_records(ledger_store(node->ledger));
     uint8_t root[HASH_BYTES];
     TRY(ledger_root(node->ledger, root));
     node_root_keep(node, 0, root);

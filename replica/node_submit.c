@@ -92,6 +92,8 @@ enum status node_submit(struct node *node, const struct bytes *txs, size_t count
         return status;
     }
     atomic_fetch_add(&node->submitted, count);
+    /* The loop may have ended in between and looked into the pool for the last time. */
+    if (atomic_load(&node->stopped)) node_reject_all(node);
 
     struct timespec until = node_deadline(timeout_us);
     pthread_mutex_lock(&s->lock);
@@ -108,7 +110,8 @@ enum status node_submit(struct node *node, const struct bytes *txs, size_t count
     return status;
 }
 
-/* admit maps the mempool's answer onto the verdict. */
+/* admit maps the mempool's answer onto the verdict; under the exclusive lock, for HTTP looks into the
+ * mempool too. */
 static void admit(struct node *node, const struct tx_view *view, struct node_verdict *verdict)
 {
     uint64_t nonce, balance;
@@ -141,14 +144,28 @@ static void admit(struct node *node, const struct tx_view *view, struct node_ver
     }
 }
 
+/* look_at_sender answers the ledger's nonce and tells the verdict the next one to use. The lock is for
+ * simulations, which change the ledger for a moment. */
+static uint64_t look_at_sender(struct node *node, const uint8_t sender[HASH_BYTES],
+                               struct node_verdict *verdict)
+{
+    uint64_t nonce, balance;
+    ledger_account(node_read_begin(node), sender, &nonce, &balance);
+    verdict->expected_nonce = mempool_next_nonce(node->mempool, sender, nonce);
+    node_read_end(node);
+    return nonce;
+}
+
 static void judge(struct node *node, const struct verify_verdict *job, struct node_verdict *verdict)
 {
     *verdict = (struct node_verdict){.status = job->status};
     if (!job->opened) return;
     verdict->has_id = true;
     memcpy(verdict->id, job->view.id, HASH_BYTES);
+    uint64_t nonce = look_at_sender(node, job->view.sender, verdict);
     if (job->status != STATUS_OK) return;
-    if (node_tx_paid(node, job->view.id)) {
+    /* Whoever paid has used its nonce: only then is the index asked, which may read files. */
+    if (job->view.tx.content.nonce < nonce && node_tx_paid(node, job->view.id)) {
         verdict->known = true;
         return;
     }
@@ -159,7 +176,9 @@ static void judge(struct node *node, const struct verify_verdict *job, struct no
         verdict->status = STATUS_RANGE;
         return;
     }
+    node_write_begin(node);
     admit(node, &job->view, verdict);
+    node_write_end(node);
 }
 
 bool node_judge_verified(struct node *node)
