@@ -15,10 +15,9 @@
 #include "tools/chain_info.h"
 #include "tools/derive.h"
 
-#define TX_ROOM          512
-#define FOREVER_ROUND    2000
-#define POST_TIMEOUT_MS  30000
-#define VALID_FOR_BLOCKS 1000
+#define TX_ROOM         512
+#define FOREVER_ROUND   2000
+#define POST_TIMEOUT_MS 30000
 
 /* One transfer: its bytes until it is posted, then its times. */
 struct flight {
@@ -41,6 +40,7 @@ struct load {
     uint8_t genesis_id[HASH_BYTES];
     uint32_t chain_tag;
     uint64_t height; /* seen at the start of the round */
+    uint64_t valid_until;
     uint64_t fee;
     struct sender *senders;
     struct flight *flights;
@@ -48,8 +48,8 @@ struct load {
     uint32_t *slots; /* id -> flight + 1, open addressing */
     uint64_t slot_mask;
     uint64_t begin_us;
-    _Atomic uint64_t verdicts, seen;
-    _Atomic bool posts_done, failed;
+    _Atomic uint64_t admitted, seen;
+    _Atomic bool posts_done, watch_done, failed;
     _Atomic uint64_t last_verdict_us, last_commit_us;
     pthread_mutex_t lock; /* report->refusal, the committed file */
     FILE *committed;
@@ -97,7 +97,7 @@ static void sign_flight(const struct load *load, struct sender *from, const stru
         .authority = {.scheme = TX_SCHEME_ED25519, .threshold = 1, .keys = {key.key, 32, 1}},
         .nonce = from->nonce++,
         .fee = load->fee,
-        .valid_until = load->height + VALID_FOR_BLOCKS,
+        .valid_until = load->valid_until,
         .operations = {operation, writer_bytes(&operations), 1},
     };
     status = tx_content_encode(&fields, content, sizeof content, &count);
@@ -170,6 +170,7 @@ static void note_verdict(struct load *load, struct flight *flight, json_t *item,
     flight->admit_us = at_us;
     if (!code) {
         flight->admitted = true;
+        atomic_fetch_add(&load->admitted, 1);
         return;
     }
     flight->refused = true;
@@ -205,7 +206,8 @@ static bool post_batch(struct load *load, struct client *client, const uint64_t 
         json_t *items = json_object_get(answer.json, "data");
         if (status != STATUS_OK && status != STATUS_TIMEOUT) {
             good = false;
-        } else if (status == STATUS_OK && json_array_size(items) == count) {
+        } else if (status == STATUS_OK && answer.http_status == 200 &&
+                   json_array_size(items) == count) {
             uint64_t at = now_us();
             for (size_t i = 0; i < count; i++) {
                 struct flight *flight = &load->flights[which[i]];
@@ -214,8 +216,11 @@ static bool post_batch(struct load *load, struct client *client, const uint64_t 
             }
             atomic_store(&load->last_verdict_us, at);
             done = true;
-        } else {
+        } else if (status == STATUS_TIMEOUT || answer.http_status == 429 ||
+                   answer.http_status == 503) {
             usleep(20000);
+        } else {
+            good = false;
         }
         client_answer_release(&answer);
     }
@@ -246,10 +251,7 @@ static void *post_part(void *argument)
             uint64_t now = now_us();
             if (due > now) usleep((useconds_t)(due - now));
         }
-        if (!post_batch(load, client, which, held))
-            atomic_store(&load->failed, true);
-        else
-            atomic_fetch_add(&load->verdicts, held);
+        if (!post_batch(load, client, which, held)) atomic_store(&load->failed, true);
         held = 0;
     }
     client_close(client);
@@ -311,7 +313,7 @@ static void *watch(void *argument)
     uint64_t next = load->height + 1, idle_since = now_us();
     while (!*load->stop && !atomic_load(&load->failed)) {
         if (atomic_load(&load->posts_done) &&
-            atomic_load(&load->seen) >= atomic_load(&load->verdicts))
+            atomic_load(&load->seen) >= atomic_load(&load->admitted))
             break;
         char path[96];
         snprintf(path, sizeof path, "/v1/log/blocks?from=%llu&limit=64", (unsigned long long)next);
@@ -344,7 +346,7 @@ static void show_progress(struct load *load)
     }
     bar[40] = 0;
     fprintf(stderr, "\r[%s] %llu of %llu committed, %llu admitted", bar, (unsigned long long)seen,
-            (unsigned long long)total, (unsigned long long)atomic_load(&load->verdicts));
+            (unsigned long long)total, (unsigned long long)atomic_load(&load->admitted));
     fflush(stderr);
 }
 
@@ -368,9 +370,7 @@ static enum status run_parts(struct load *load, void *(*part)(void *))
 static void *progress_part(void *argument)
 {
     struct load *load = argument;
-    while (!atomic_load(&load->posts_done) ||
-           atomic_load(&load->seen) < atomic_load(&load->verdicts)) {
-        if (*load->stop || atomic_load(&load->failed)) break;
+    while (!atomic_load(&load->watch_done)) {
         show_progress(load);
         usleep(200000);
     }
@@ -435,9 +435,10 @@ static enum status run_round(struct load *load, uint64_t txs)
     load->flight_count = txs;
     TRY(run_parts(load, sign_part));
     index_flights(load);
-    atomic_store(&load->verdicts, 0);
+    atomic_store(&load->admitted, 0);
     atomic_store(&load->seen, 0);
     atomic_store(&load->posts_done, false);
+    atomic_store(&load->watch_done, false);
     load->begin_us = now_us();
     atomic_store(&load->last_verdict_us, load->begin_us);
     atomic_store(&load->last_commit_us, load->begin_us);
@@ -449,6 +450,7 @@ static enum status run_round(struct load *load, uint64_t txs)
     enum status status = run_parts(load, post_part);
     atomic_store(&load->posts_done, true);
     pthread_join(watcher, NULL);
+    atomic_store(&load->watch_done, true);
     if (shown) pthread_join(progress, NULL);
     TRY(status);
     TRY(report_round(load));
@@ -463,6 +465,7 @@ static enum status learn_chain(struct load *load, struct client *client)
     memcpy(load->genesis_id, info.genesis_id, HASH_BYTES);
     load->chain_tag = chain_tag_of(load->genesis_id);
     load->height = info.height;
+    load->valid_until = info.height + info.params.valid_until_max_blocks;
 
     /* The length of a transfer does not depend on its values: price one. */
     struct flight sample;
