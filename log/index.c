@@ -170,19 +170,16 @@ static enum status files_push(struct tx_index *index, const struct index_file *f
 static void file_header(const struct tx_index *index, const struct index_file *file,
                         uint64_t fences_sum, uint8_t out[HEADER_BYTES])
 {
-    static const uint8_t reserved[6];
-    struct writer w = writer_of(out, HEADER_BYTES);
-    write_u64(&w, MAGIC);
-    write_u16(&w, VERSION);
-    write_copy(&w, reserved, sizeof reserved);
-    write_copy(&w, index->chain_id, HASH_BYTES);
-    write_u64(&w, file->segment);
-    write_u64(&w, file->first_height);
-    write_u64(&w, file->last_height);
-    write_u64(&w, file->entry_count);
-    write_u64(&w, fences_sum);
-    write_u64(&w, checksum64(out, HEADER_SUM_AT, 0));
-    assert(w.status == STATUS_OK && w.left == 0);
+    memset(out, 0, HEADER_BYTES);
+    store_u64(out, MAGIC);
+    store_u16(out + 8, VERSION);
+    memcpy(out + 16, index->chain_id, HASH_BYTES);
+    store_u64(out + 48, file->segment);
+    store_u64(out + 56, file->first_height);
+    store_u64(out + 64, file->last_height);
+    store_u64(out + 72, file->entry_count);
+    store_u64(out + 80, fences_sum);
+    store_u64(out + HEADER_SUM_AT, checksum64(out, HEADER_SUM_AT, 0));
 }
 
 /* Moves the entries of the open segment to the front of the slots, sorted: the table is no table

@@ -118,18 +118,15 @@ bool segment_name_parse(const char *name, enum segment_kind *kind, uint64_t *num
 
 void segment_header_encode(const struct segment_header *header, uint8_t out[SEGMENT_HEADER_BYTES])
 {
-    struct writer w = writer_of(out, SEGMENT_HEADER_BYTES);
-    write_copy(&w, (const uint8_t *)KINDS[header->kind].magic, MAGIC_BYTES);
-    write_u16(&w, SEGMENT_VERSION);
-    write_u16(&w, (uint16_t)header->kind);
-    write_u32(&w, 0);
-    write_copy(&w, header->chain_id, HASH_BYTES);
-    write_u64(&w, header->number);
-    write_u64(&w, header->first_height);
-    write_copy(&w, header->previous_id, HASH_BYTES);
-    memset(write_take(&w, HEADER_RESERVED), 0, HEADER_RESERVED);
-    write_u64(&w, checksum64(out, HEADER_SUM_AT, 0));
-    assert(w.status == STATUS_OK && w.left == 0);
+    memset(out, 0, SEGMENT_HEADER_BYTES);
+    memcpy(out, KINDS[header->kind].magic, MAGIC_BYTES);
+    store_u16(out + 8, SEGMENT_VERSION);
+    store_u16(out + 10, (uint16_t)header->kind);
+    memcpy(out + 16, header->chain_id, HASH_BYTES);
+    store_u64(out + 48, header->number);
+    store_u64(out + 56, header->first_height);
+    memcpy(out + 64, header->previous_id, HASH_BYTES);
+    store_u64(out + HEADER_SUM_AT, checksum64(out, HEADER_SUM_AT, 0));
 }
 
 enum status segment_header_decode(const uint8_t bytes[SEGMENT_HEADER_BYTES],
@@ -171,16 +168,14 @@ void segment_entry_encode(uint64_t height, uint32_t count, const uint8_t id[HASH
                           struct bytes body, uint8_t out[SEGMENT_ENTRY_BYTES])
 {
     assert(body.count <= SEGMENT_BODY_BYTES_MAX);
-    struct writer w = writer_of(out, SEGMENT_ENTRY_BYTES);
-    write_u32(&w, ENTRY_MAGIC);
-    write_u16(&w, SEGMENT_VERSION);
-    write_u16(&w, 0);
-    write_u64(&w, height);
-    write_u32(&w, (uint32_t)body.count);
-    write_u32(&w, count);
-    write_copy(&w, id, HASH_BYTES);
-    write_u64(&w, entry_sum(out, body.at, body.count));
-    assert(w.status == STATUS_OK && w.left == 0);
+    store_u32(out, ENTRY_MAGIC);
+    store_u16(out + 4, SEGMENT_VERSION);
+    store_u16(out + 6, 0);
+    store_u64(out + 8, height);
+    store_u32(out + 16, (uint32_t)body.count);
+    store_u32(out + 20, count);
+    memcpy(out + 24, id, HASH_BYTES);
+    store_u64(out + ENTRY_SUM_AT, entry_sum(out, body.at, body.count));
 }
 
 enum status segment_entry_decode(const uint8_t bytes[SEGMENT_ENTRY_BYTES],

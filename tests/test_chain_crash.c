@@ -309,8 +309,9 @@ static void chain_rewrites_what_a_failed_sync_left_in_the_cache(void **state)
 {
     (void)state;
     uint64_t fired = 0;
+    seen_clear();
     for (uint64_t nth = 1;; nth++) {
-        struct disk *disk, *image;
+        struct disk *disk;
         struct acknowledged before = {0}, after = {0};
         disk_open(&disk);
         struct io io = disk_io(disk);
@@ -326,10 +327,7 @@ static void chain_rewrites_what_a_failed_sync_left_in_the_cache(void **state)
         disk_faults_clear(disk);
         OK(workload(&io, 20, NULL, &after));
         assert_int_equal(after.durable, COUNT);
-        disk_crash(disk);
-        disk_crash_image(disk, DISK_CHOICE_NONE, &image);
-        recover_and_check(image, &after);
-        disk_close(image);
+        check_images(disk, &after, recover_and_check);
         disk_close(disk);
         if (done) break;
     }
