@@ -87,31 +87,6 @@ enum status node_disk_recover_records(struct node *node)
     }
 }
 
-/* take_back waits for what a failure left in flight: the buffers belong to those who asked. */
-static void take_back(struct node *node)
-{
-    struct io_op *done[NODE_SLOTS];
-    size_t count;
-    while (node->in_flight > 0 &&
-           io_poll(&node->io, ROOM_WAIT_US, done, NODE_SLOTS, &count) == STATUS_OK) {
-        node->in_flight -= count;
-    }
-}
-
-void node_disk_close(struct node *node)
-{
-    take_back(node);
-    if (node->reader) chain_reader_close(node->reader);
-    if (node->index) index_close(node->index);
-    if (node->head_file) head_close(node->head_file);
-    if (node->chain) chain_close(node->chain);
-    if (node->journal) journal_close(node->journal);
-    if (node->lock_file >= 0 && io_close(&node->io, node->lock_file) != STATUS_OK) {
-        TRACE(WARN, "replica", "stop", "the lock file could not be closed");
-    }
-    if (node->io.driver && !node->options.io) io_deinit(&node->io);
-}
-
 /* ---- the core's records ---- */
 
 /* node_disk_append journals one record of the core. All records are the core's, so both count alike. */
@@ -248,23 +223,6 @@ static enum status ask(struct node *node, enum node_slot_use use, struct io_op *
     }
 }
 
-static enum status submit_all(struct node *node, enum node_slot_use use)
-{
-    for (;;) {
-        struct node_slot *slot = free_slot(node);
-        if (!slot) return STATUS_OK;
-        bool wanted;
-        slot->op = (struct io_op){0};
-        TRY(ask(node, use, &slot->op, &wanted));
-        if (!wanted) return STATUS_OK;
-        slot->op.owner = slot;
-        slot->started_us = node_now_us();
-        TRY(io_submit(&node->io, &slot->op));
-        slot->use = use;
-        node->in_flight++;
-    }
-}
-
 static void note_sync(struct node *node, const struct node_slot *slot)
 {
     uint64_t now = node_now_us(), spent = now > slot->started_us ? now - slot->started_us : 0;
@@ -273,17 +231,13 @@ static void note_sync(struct node *node, const struct node_slot *slot)
     if (spent > node->counters.journal_sync_us_max) node->counters.journal_sync_us_max = spent;
 }
 
-static enum status node_disk_complete(struct node *node, struct io_op *op)
+/* hand_back frees the slot of an operation and gives it to whoever asked. */
+static enum status hand_back(struct node *node, struct io_op *op)
 {
     struct node_slot *slot = op->owner;
     enum node_slot_use use = slot->use;
     slot->use = NODE_SLOT_FREE;
     node->in_flight--;
-    if (op->status != STATUS_OK) {
-        node->why = "a file of record could not be written";
-        TRACE(ERROR, "replica", "disk", node->why, trace_status("status", op->status),
-              trace_i64("errno", op->error));
-    }
     switch (use) {
     case NODE_SLOT_JOURNAL_WRITE: return journal_written(node->journal, op);
     case NODE_SLOT_JOURNAL_SYNC: note_sync(node, slot); return journal_synced(node->journal, op);
@@ -295,6 +249,37 @@ static enum status node_disk_complete(struct node *node, struct io_op *op)
     }
     assert(0);
     return STATUS_IO;
+}
+
+static enum status submit_all(struct node *node, enum node_slot_use use)
+{
+    for (;;) {
+        struct node_slot *slot = free_slot(node);
+        if (!slot) return STATUS_OK;
+        bool wanted;
+        slot->op = (struct io_op){0};
+        TRY(ask(node, use, &slot->op, &wanted));
+        if (!wanted) return STATUS_OK;
+        slot->op.owner = slot;
+        slot->use = use;
+        slot->started_us = node_now_us();
+        node->in_flight++;
+        enum status status = io_submit(&node->io, &slot->op);
+        if (status == STATUS_OK) continue;
+        slot->op.status = status;
+        enum status ignored UNUSED = hand_back(node, &slot->op);
+        return status;
+    }
+}
+
+static enum status node_disk_complete(struct node *node, struct io_op *op)
+{
+    if (op->status != STATUS_OK) {
+        node->why = "a file of record could not be written";
+        TRACE(ERROR, "replica", "disk", node->why, trace_status("status", op->status),
+              trace_i64("errno", op->error));
+    }
+    return hand_back(node, op);
 }
 
 enum status node_disk_complete_all(struct node *node, struct io_op *const *done, size_t count)
@@ -343,9 +328,22 @@ enum status node_disk_make_room(struct node *node)
 {
     struct io_op *done[NODE_SLOTS];
     size_t count;
+    chain_flush(node->chain); /* at the start receipts and events alone may be behind */
     TRY(pump_files(node));
     TRY(io_poll(&node->io, ROOM_WAIT_US, done, NODE_SLOTS, &count));
     return node_disk_complete_all(node, done, count);
+}
+
+/* node_disk_settle makes the chain log durable, blocking; what is in flight comes back first. */
+enum status node_disk_settle(struct node *node)
+{
+    while (node->in_flight > 0) {
+        struct io_op *done[NODE_SLOTS];
+        size_t count;
+        TRY(io_poll(&node->io, ROOM_WAIT_US, done, NODE_SLOTS, &count));
+        TRY(node_disk_complete_all(node, done, count));
+    }
+    return chain_settle(node->chain);
 }
 
 bool node_disk_idle(const struct node *node)
@@ -363,9 +361,42 @@ enum status node_disk_publish_now(struct node *node)
 /* node_disk_stop leaves nothing to mend: everything durable, the clean mark set. Nothing in flight. */
 enum status node_disk_stop(struct node *node)
 {
-    TRY(chain_settle(node->chain));
+    TRY(node_disk_settle(node));
     TRY(node_disk_publish_now(node));
     TRY(journal_settle(node->journal));
     struct journal_marks marks = marks_of(node);
     return journal_stop(node->journal, &marks);
+}
+
+/* ---- closing ---- */
+
+/* take_back waits for what a failure left in flight: the buffers belong to those who asked, and each of
+ * them wants its operation back. A driver that cannot even be polled has let go of all of them. */
+static void take_back(struct node *node)
+{
+    struct io_op *done[NODE_SLOTS];
+    size_t count;
+    while (node->in_flight > 0 &&
+           io_poll(&node->io, ROOM_WAIT_US, done, NODE_SLOTS, &count) == STATUS_OK) {
+        enum status ignored UNUSED = node_disk_complete_all(node, done, count);
+    }
+    for (size_t i = 0; i < NODE_SLOTS; i++) {
+        if (node->slots[i].use == NODE_SLOT_FREE) continue;
+        node->slots[i].op.status = STATUS_ABANDONED;
+        enum status ignored UNUSED = hand_back(node, &node->slots[i].op);
+    }
+}
+
+void node_disk_close(struct node *node)
+{
+    take_back(node);
+    if (node->reader) chain_reader_close(node->reader);
+    if (node->index) index_close(node->index);
+    if (node->head_file) head_close(node->head_file);
+    if (node->chain) chain_close(node->chain);
+    if (node->journal) journal_close(node->journal);
+    if (node->lock_file >= 0 && io_close(&node->io, node->lock_file) != STATUS_OK) {
+        TRACE(WARN, "replica", "stop", "the lock file could not be closed");
+    }
+    if (node->io.driver && !node->options.io) io_deinit(&node->io);
 }
