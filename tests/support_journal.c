@@ -31,7 +31,7 @@ enum status jt_format(struct io *io, uint64_t incarnation)
 
 void jt_init(struct jt *jt, struct io io)
 {
-    *jt = (struct jt){.io = io, .next_lsn = 1, .tail = 1};
+    *jt = (struct jt){.io = io, .dir = JT_DIR, .next_lsn = 1, .tail = 1};
 }
 
 static void check_record(const struct jt *jt, const struct journal_record *record)
@@ -48,7 +48,7 @@ static void check_record(const struct jt *jt, const struct journal_record *recor
 enum status jt_open(struct jt *jt)
 {
     memset(jt->busy, 0, sizeof jt->busy);
-    TRY(journal_open(&jt->journal, &jt->io, JT_DIR, jt_chain, jt_key, JT_MEMORY, &jt->recovery));
+    TRY(journal_open(&jt->journal, &jt->io, jt->dir, jt_chain, jt_key, JT_MEMORY, &jt->recovery));
     struct journal_record record;
     uint64_t lsn = jt->recovery.first_lsn;
     enum status status;
@@ -137,7 +137,7 @@ static enum status collect(struct jt *jt, enum status *worst)
 {
     struct io_op *done[4];
     size_t count;
-    TRY(io_poll(&jt->io, 0, done, 4, &count));
+    TRY(io_poll(&jt->io, -1, done, 4, &count));
     for (size_t i = 0; i < count; i++) {
         enum status status = complete(jt, done[i]);
         if (*worst == STATUS_OK) *worst = status;

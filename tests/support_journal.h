@@ -22,6 +22,7 @@ struct jt_record {
 
 struct jt {
     struct io io;
+    char dir[64]; /* JT_DIR after jt_init */
     struct journal *journal;
     struct journal_recovery recovery;
     struct jt_record model[JT_RECORDS_MAX]; /* by lsn */

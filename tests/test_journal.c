@@ -1,6 +1,7 @@
 /* The journal as its owner sees it: what goes in comes back, and what cannot be trusted is refused. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "log/journal_internal.h"
 #include "replica/replica.h"
@@ -708,6 +709,46 @@ static void journal_unreadable_ring_is_an_error_not_amnesia(void **state)
     }
 }
 
+/* The same code on real files, by each driver that this machine permits. */
+static void journal_works_on_real_files(void **state)
+{
+    (void)state;
+    enum status (*const drivers[])(struct io *, unsigned) = {io_posix_init, io_uring_init};
+    const struct journal_geometry geometry = {JT_RING_BYTES, JT_GROUP_BYTES};
+    struct journal_identity identity = {.incarnation = 7};
+    memcpy(identity.chain_id, jt_chain, HASH_BYTES);
+    memcpy(identity.key, jt_key, 32);
+    for (size_t i = 0; i < 2; i++) {
+        char home[] = "/tmp/cairn-journal-XXXXXX", path[64];
+        struct jt real;
+        struct io io;
+        assert_non_null(mkdtemp(home));
+        enum status started = drivers[i](&io, 16);
+        assert_true(started == STATUS_OK || started == STATUS_UNSUPPORTED);
+        if (started == STATUS_OK) {
+            jt_init(&real, io);
+            (void)snprintf(real.dir, sizeof real.dir, "%s", home);
+            OK(journal_format(&io, home, &identity, &geometry));
+            for (uint32_t life = 0; life < 3; life++) {
+                OK(jt_open(&real));
+                assert_int_equal(real.recovery.record_count, 20 * life);
+                for (uint32_t n = 0; n < 20; n++) {
+                    OK(jt_append(&real, JOURNAL_CERT, n * 100));
+                    if (n % 3 == 0) OK(jt_run(&real));
+                }
+                OK(jt_run(&real));
+                jt_close(&real);
+            }
+            io_deinit(&io);
+        }
+        (void)snprintf(path, sizeof path, "%s/" JOURNAL_FILE, home);
+        (void)unlink(path);
+        (void)snprintf(path, sizeof path, "%s/" JOURNAL_SUPERBLOCK_FILE, home);
+        (void)unlink(path);
+        assert_int_equal(rmdir(home), 0);
+    }
+}
+
 /* ---- pinned ---- */
 
 static void journal_bytes_are_pinned(void **state)
@@ -786,6 +827,7 @@ int main(void)
         TEST(journal_recovery_never_loses_a_rotten_unit_silently),
         TEST(journal_recovery_notices_spliced_lives),
         TEST(journal_recovery_survives_a_bad_transfer),
+        TEST(journal_works_on_real_files),
         TEST(journal_bytes_are_pinned),
         TEST(journal_record_types_are_pinned),
         TEST(journal_unreadable_ring_is_an_error_not_amnesia),
