@@ -21,13 +21,19 @@ static enum status path_of(const struct node *node, const char *below, char out[
     return length > 0 && length < IO_PATH_MAX ? STATUS_OK : STATUS_RANGE;
 }
 
+/* make_folders makes what is missing, names durable: a synced file is lost with its folder. */
 static enum status make_folders(struct node *node)
 {
     static const char *const FOLDERS[] = {"data", "data/log", "data/index", "data/index/tx", "run"};
+    static const char *const PARENTS[] = {"", "data", "data/index"};
+    char path[IO_PATH_MAX];
     for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
-        char path[IO_PATH_MAX];
         TRY(path_of(node, FOLDERS[i], path));
         TRY(io_mkdir(&node->io, path));
+    }
+    for (size_t i = 0; i < sizeof PARENTS / sizeof PARENTS[0]; i++) {
+        TRY(path_of(node, PARENTS[i], path));
+        TRY(io_dir_sync(&node->io, path));
     }
     char lock[IO_PATH_MAX];
     TRY(path_of(node, "data/LOCK", lock));
