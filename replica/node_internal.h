@@ -176,6 +176,7 @@ MUST_CHECK enum status node_disk_pump(struct node *node);
 MUST_CHECK enum status node_disk_complete_all(struct node *node, struct io_op *const *done,
                                               size_t count);
 MUST_CHECK enum status node_disk_make_room(struct node *node);
+MUST_CHECK enum status node_disk_settle(struct node *node);
 bool node_disk_idle(const struct node *node);
 MUST_CHECK enum status node_disk_publish_now(struct node *node);
 MUST_CHECK enum status node_disk_stop(struct node *node);

@@ -201,7 +201,7 @@ static enum status catch_up(struct node *node, struct chain_reader *reader, cons
     TRY(node_append_genesis_events(node));
     TRY(replay(node, reader));
     *why = "the chain log cannot be written";
-    TRY(chain_settle(node->chain));
+    TRY(node_disk_settle(node));
     *why = "the transaction index cannot be built";
     char path[IO_PATH_MAX];
     TRY(path_of(node, "data/index/tx", path));
@@ -234,7 +234,7 @@ enum status node_recover(struct node *node, const char **why)
     chain_reader_close(reader);
     TRY(status);
     *why = "the head cannot be published";
-    TRY(chain_settle(node->chain));
+    TRY(node_disk_settle(node));
     TRY(node_disk_publish_now(node));
     TRY(chain_reader_open(&node->reader, &node->io, path, node->genesis_id));
     node_publish(node);
