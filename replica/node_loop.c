@@ -21,14 +21,25 @@ static void queue_input(struct node *node, const struct replica_input *input)
     node->inputs[(node->input_first + node->input_count++) % NODE_INPUTS_MAX] = *input;
 }
 
+static bool has_space(const struct node *node)
+{
+    return node->free_bytes >= node->options.reserve_bytes;
+}
+
+/* has_work: a body would not be empty. Without space there is none, so that only heartbeats use what is
+ * left. */
+static bool has_work(const struct node *node)
+{
+    return has_space(node) && mempool_waiting(node->mempool);
+}
+
 /* give_body fills a proposal, if one is asked for and the journal has room for it. */
 static enum status give_body(struct node *node)
 {
     if (!node->body_wanted || !node_disk_has_room(node)) return STATUS_OK;
     size_t count = 0;
     uint32_t txs = 0;
-    bool space = node->free_bytes >= node->options.reserve_bytes;
-    if (node->body_bytes >= BODY_EMPTY_BYTES && space) {
+    if (node->body_bytes >= BODY_EMPTY_BYTES && has_space(node)) {
         node_write_begin(node);
         mempool_pick(node->mempool, node->body_height, node->params.block_gas_max, node->body,
                      (size_t)node->body_bytes, &count, &txs);
@@ -99,7 +110,7 @@ static enum status handle_outputs(struct node *node)
 static enum status step_once(struct node *node, struct replica_input *input)
 {
     input->now_us = node_now_us();
-    input->commands_waiting = mempool_waiting(node->mempool);
+    input->commands_waiting = has_work(node);
     TRY(replica_step(node->replica, input, &node->outputs));
     return handle_outputs(node);
 }
@@ -137,7 +148,7 @@ static enum status step_at(struct node *node, enum replica_input_kind kind)
 static enum status take_verdicts(struct node *node, bool *busy)
 {
     *busy = node_judge_verified(node);
-    bool waiting = mempool_waiting(node->mempool);
+    bool waiting = has_work(node);
     bool news = waiting && !node->was_waiting;
     node->was_waiting = waiting;
     return news ? step_at(node, INPUT_COMMANDS) : STATUS_OK;
@@ -170,13 +181,19 @@ static void take_notices(struct node *node)
  * enough for somebody to make room. */
 static void check_space(struct node *node, uint64_t now)
 {
-    if (now < node->space_checked_us + SPACE_CHECK_US) return;
-    bool enough = node->free_bytes >= node->options.reserve_bytes;
+    bool early = now >= node->space_checked_us && now - node->space_checked_us < SPACE_CHECK_US;
+    if (early) return;
+    bool enough = has_space(node);
     if (io_space(&node->io, node->options.home, &node->free_bytes) != STATUS_OK)
         node->free_bytes = 0;
     node->space_checked_us = now;
-    if (enough && node->free_bytes < node->options.reserve_bytes) {
+    if (has_space(node) == enough) return;
+    if (enough) {
         TRACE(ERROR, "replica", "space", "the disk is nearly full: no transactions are proposed",
+              trace_u64("free_bytes", node->free_bytes),
+              trace_u64("reserve_bytes", node->options.reserve_bytes));
+    } else {
+        TRACE(INFO, "replica", "space", "the disk has room again: transactions are proposed",
               trace_u64("free_bytes", node->free_bytes));
     }
 }
@@ -221,6 +238,8 @@ enum status node_run(struct node *node)
     TRACE(INFO, "replica", "start", "the loop runs", trace_string("io", node->io.driver->name),
           trace_u64("height", node->head.height));
     node->signing = true;
+    node->free_bytes = UINT64_MAX; /* so that too little is said at once */
+    check_space(node, node_now_us());
     enum status status = step_at(node, INPUT_START);
     while (status == STATUS_OK && !atomic_load(&node->stopping)) {
         status = run_once(node);
