@@ -276,6 +276,7 @@ size_t node_tx_failed_read(struct node *node, uint64_t sequence, struct node_tx_
 {
     size_t count = 0;
     pthread_mutex_lock(&node->failed.lock);
+    if (sequence >= node->failed.next) sequence = node->failed.next - 1;
     uint64_t next = sequence + 1;
     if (next + NODE_FAILED_MAX < node->failed.next) next = node->failed.next - NODE_FAILED_MAX;
     while (count < max && next < node->failed.next) {
