@@ -103,7 +103,10 @@ struct journal_recovery {
     bool super_found;
     bool was_clean;               /* the last stop was orderly */
     struct journal_safety safety; /* of the newest group, or of the superblock */
-    uint64_t record_count;        /* from tail to head */
+    /* The highest safety state that any readable header names, also when open is refused: whatever
+     * replaces this journal must sign above it. */
+    struct journal_safety highest;
+    uint64_t record_count; /* from tail to head */
     uint64_t first_lsn, next_lsn;
     uint64_t head_seq, durable_seq;
     uint64_t groups_rewritten; /* valid, but not known to have been synced */

@@ -59,6 +59,29 @@ static bool scan_page(struct scan *scan, uint64_t offset, const uint8_t *page)
     return rotten;
 }
 
+static void raise_safety(struct journal_safety *highest, const struct journal_safety *found)
+{
+    if (found->epoch > highest->epoch) *highest = *found;
+    if (found->epoch < highest->epoch) return;
+    if (found->signed_round > highest->signed_round) highest->signed_round = found->signed_round;
+    if (found->lock_round > highest->lock_round) highest->lock_round = found->lock_round;
+}
+
+/* What one unit says about D and about the safety state. */
+static void take_evidence(struct scan *scan, const struct unit_info *unit, const uint8_t *bytes)
+{
+    struct group_header header;
+    if (unit->seq == 0) return;
+    uint64_t known = unit->seq > JOURNAL_WINDOW ? unit->seq - JOURNAL_WINDOW : 0;
+    if (unit->index == 0 && group_header_read(bytes, &header)) {
+        if (header.durable_seq > known && header.durable_seq < unit->seq) {
+            known = header.durable_seq;
+        }
+        raise_safety(&scan->recovery->highest, &header.safety);
+    }
+    if (known > scan->durable_seq) scan->durable_seq = known;
+}
+
 /* What looks rotten is read a second time, page by page: a bad transfer is not a bad disk. */
 static void scan_chunk(struct scan *scan, uint64_t offset, uint64_t count)
 {
@@ -74,14 +97,7 @@ static void scan_chunk(struct scan *scan, uint64_t offset, uint64_t count)
         scan->unreadable += !again;
     }
     for (uint64_t at = 0; at < count; at += UNIT_BYTES) {
-        struct group_header header;
-        const struct unit_info *unit = &scan->units[(offset + at) / UNIT_BYTES];
-        uint64_t known = unit->seq > JOURNAL_WINDOW ? unit->seq - JOURNAL_WINDOW : 0;
-        if (unit->seq > 0 && unit->index == 0 && group_header_read(scan->chunk + at, &header) &&
-            header.durable_seq > known && header.durable_seq < unit->seq) {
-            known = header.durable_seq;
-        }
-        if (known > scan->durable_seq) scan->durable_seq = known;
+        take_evidence(scan, &scan->units[(offset + at) / UNIT_BYTES], scan->chunk + at);
     }
 }
 
@@ -354,6 +370,7 @@ static void start_at_tail(struct scan *scan, const struct superblock *super)
     journal->safety = (struct journal_safety){.epoch = super->epoch,
                                               .signed_round = super->signed_round,
                                               .lock_round = super->lock_round};
+    scan->recovery->highest = journal->safety;
     scan->durable_seq =
         super->durable_seq > journal->head_seq ? super->durable_seq : journal->head_seq;
 }

@@ -14,8 +14,8 @@
  *        .    . zero up to 4096
  *
  * An update writes copies 0 and 1, syncs, writes 2 and 3, syncs, and reads back. It starts only
- * when all copies carry the sequence before it. So at each moment two copies agree on the old or on
- * the new sequence:
+ * when all copies, or all but one that is broken, carry the sequence before it. So at each moment
+ * two copies agree on the old or on the new sequence:
  *
  *   IDLE --superblock_update--> W0 W1 S W2 W3 S R0 R1 R2 R3 --3 of 4 match--> IDLE
  *                               any failure --> FAILED: the file is not trusted until it is reopened
