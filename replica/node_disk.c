@@ -272,14 +272,18 @@ static enum status submit_all(struct node *node, enum node_slot_use use)
     }
 }
 
+/* Whoever asked decides whether a failure is final: a superblock copy too few, for one, is not. */
 static enum status node_disk_complete(struct node *node, struct io_op *op)
 {
     if (op->status != STATUS_OK) {
-        node->why = "a file of record could not be written";
-        TRACE(ERROR, "replica", "disk", node->why, trace_status("status", op->status),
-              trace_i64("errno", op->error));
+        TRACE(ERROR, "replica", "disk", "an operation on a file of record failed",
+              trace_status("status", op->status), trace_i64("errno", op->error));
     }
-    return hand_back(node, op);
+    enum status status = hand_back(node, op);
+    if (status != STATUS_OK && op->status != STATUS_OK && !node->why) {
+        node->why = "a file of record could not be written";
+    }
+    return status;
 }
 
 enum status node_disk_complete_all(struct node *node, struct io_op *const *done, size_t count)
