@@ -1,6 +1,7 @@
 /* cairn start: key, node, HTTP, loop - and back in reverse.
  *
- * The addresses that were bound stand in HOME/run/api and HOME/run/metrics once requests are answered.
+ * The addresses that were bound stand in HOME/run/api and HOME/run/metrics while requests are answered; a
+ * node that was killed leaves them behind.
  * SIGTERM and SIGINT end the node in order; being killed is safe too. */
 #include "tools/command_start.h"
 
@@ -169,6 +170,21 @@ static enum status write_run(struct start *start, const char *name, const char *
     return io_write_file(&start->io, path, (const uint8_t *)url, (size_t)count);
 }
 
+/* forget_run: nobody answers at these addresses any more. */
+static void forget_run(struct start *start)
+{
+    static const char *const NAMES[] = {"run/api", "run/metrics"};
+    char path[IO_PATH_MAX];
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        enum status status = home_path(start->home, NAMES[i], path);
+        if (status == STATUS_OK) status = io_unlink(&start->io, path);
+        if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+            TRACE(WARN, "tools", "stop", "a file of run/ stays behind",
+                  trace_string("name", NAMES[i]), trace_status("status", status));
+        }
+    }
+}
+
 static enum exit_code open_server(struct start *start)
 {
     const struct config *config = start->config;
@@ -219,7 +235,10 @@ static enum exit_code open_all(struct start *start)
 
 static void close_all(struct start *start)
 {
-    if (start->server) server_close(start->server);
+    if (start->server) {
+        forget_run(start);
+        server_close(start->server);
+    }
     node_close(start->node);
     if (start->key_open) keystore_close(&start->key);
     home_close_genesis(&start->genesis);
