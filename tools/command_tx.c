@@ -17,6 +17,7 @@
 #define DEFAULT_NODE     "http://127.0.0.1:26657"
 #define FILE_BYTES_MAX   (1024 * 1024)
 #define VALID_FOR_BLOCKS 1000
+#define WAIT_MS_MAX      30000 /* longest wait of POST /v1/txs */
 
 /* ---- the node ---- */
 
@@ -216,8 +217,10 @@ static enum exit_code submit(struct call *call, struct client *client, const str
     text_format_hex(view.id, HASH_BYTES, hash);
     fprintf(stderr, "hash %s\n", hash);
     bool wait = !option_flag(call, "no-wait");
+    uint64_t wait_ms = option_number(call, "timeout");
+    if (wait_ms > WAIT_MS_MAX) wait_ms = WAIT_MS_MAX;
     snprintf(path, sizeof path, "/v1/txs?wait=%s&timeout=%llums", wait ? "committed" : "admitted",
-             (unsigned long long)option_number(call, "timeout"));
+             (unsigned long long)wait_ms);
     struct client_answer answer;
     status = client_post(client, path, "application/octet-stream",
                          (struct bytes){tx->bytes, tx->bytes_count}, &answer);
