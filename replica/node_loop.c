@@ -14,6 +14,7 @@
 #define POLL_MAX_US     100000
 #define COMPLETIONS_MAX 64
 #define SPACE_CHECK_US  1000000
+#define CLOCK_SLACK_US  1000000
 
 static void queue_input(struct node *node, const struct replica_input *input)
 {
@@ -85,10 +86,23 @@ static enum status commit(struct node *node, const struct replica_output *output
     return STATUS_OK;
 }
 
+/* want_tick sets the timer. The chain's time never goes back: when the clock does, nothing happens before
+ * it has caught up, and somebody should know. */
+static void want_tick(struct node *node, uint64_t time_us)
+{
+    const struct params *params = &node->genesis.params;
+    uint64_t now = node_now_us(), usual = params->block_interval_us + params->heartbeat_us;
+    node->timer_us = time_us;
+    if (time_us <= now || time_us - now <= usual + CLOCK_SLACK_US) return;
+    TRACE(WARN, "replica", "clock",
+          "the clock is behind the chain: no block before it has caught up",
+          trace_u64("seconds", (time_us - now) / 1000000));
+}
+
 static enum status handle(struct node *node, const struct replica_output *output)
 {
     switch (output->kind) {
-    case OUTPUT_TIMER: node->timer_us = output->time_us; return STATUS_OK;
+    case OUTPUT_TIMER: want_tick(node, output->time_us); return STATUS_OK;
     case OUTPUT_PROPOSE_BODY: want_body(node, output); return STATUS_OK;
     case OUTPUT_SIGN: return give_signature(node, output);
     case OUTPUT_APPEND: return node_disk_append(node, output);
