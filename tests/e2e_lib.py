@@ -41,7 +41,7 @@ class Network:
         self.log = os.path.join(self.root, "node.log")
         self.node = None
         self.url = None
-        self.run("testnet", "--validators", "1", "--output-dir", self.net, "--preset", preset,
+        self.run("testnet", "--validators", "1", "--output-dir", self.net, "--preset", preset, "--base-port", "0",
                  "--load-keys", str(load_keys), *extra)
 
     def __enter__(self):

@@ -1,0 +1,78 @@
+"""kill -9 under load, again and again: nothing that was reported committed is lost.
+
+In each round the node runs under load for a random moment and is killed. After the restart every
+transaction that a client saw committed is there with a paid outcome, the chain goes on from where it
+was, and the node was ready within 2 s. At the end the audit from genesis finds nothing.
+
+CAIRN_KILLS sets the number of kills (50; 1000 with --full).
+"""
+import os
+import random
+import subprocess
+import sys
+import time
+
+from e2e_lib import Network, check, full
+
+RESTART_SECONDS_MAX = 2.0
+
+
+def reported(path, seen):
+    """Ids that the load generator has seen committed, whole lines only."""
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        lines = [line.strip() for line in file if line.endswith("\n")]
+    fresh = [line for line in lines if line not in seen]
+    seen.update(fresh)
+    return fresh
+
+
+def main():
+    build = sys.argv[1]
+    kills = int(os.environ.get("CAIRN_KILLS", "1000" if full() else "50"))
+    rng = random.Random(11)
+    with Network(build, load_keys=64) as net:
+        committed = os.path.join(net.root, "committed")
+        seen, height, slowest, checked = set(), 0, 0.0, 0
+        for i in range(kills):
+            seconds = net.start()
+            slowest = max(slowest, seconds)
+            check(seconds <= RESTART_SECONDS_MAX, "start %d took %.2f s" % (i, seconds))
+            now = net.height()
+            check(now >= height, "height %d after the restart, %d before" % (now, height))
+            # A sample of what clients saw committed before, and all of the last life's last ones.
+            sample = last if i > 0 else []
+            for tx in sample:
+                status, answer = net.get("/v1/txs/" + tx)
+                check(status == 200 and answer["data"]["status"] == "committed",
+                      "%s was reported committed and is %s" % (tx, answer))
+                checked += 1
+            load = subprocess.Popen([net.cairn, "bench", "tx", "--node", net.url, "--keys-file", net.seed,
+                                     "--keys", "64", "--txs", "100000", "--batch", "32", "--no-progress",
+                                     "--timeout", "5s", "--committed-file", committed],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(rng.uniform(0.05, 0.6))
+            height = net.height()
+            net.kill()
+            load.kill()
+            load.wait()
+            fresh = reported(committed, seen)
+            last = fresh[-40:] + rng.sample(fresh, min(10, len(fresh)))
+        net.start()
+        for tx in rng.sample(sorted(seen), min(2000, len(seen))):
+            status, answer = net.get("/v1/txs/" + tx)
+            check(status == 200 and answer["data"]["status"] == "committed", "%s is lost" % tx)
+            checked += 1
+        net.stop()
+        audit = net.run_json("audit", "replay", "--home", net.home)
+        check(audit["violations"] == "0", "the audit found %s" % audit)
+        check(int(audit["transactions"]) >= len(seen), "the audit counts too few transactions")
+        net.run("log", "verify", "--home", net.home)
+    print("kills %d, reported committed %d, looked up %d, slowest restart %.2f s, heights %s"
+          % (kills, len(seen), checked, slowest, audit["heights"]))
+    print("1 passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()
