@@ -189,33 +189,36 @@ enum status node_commit_block(struct node *node, const struct replica_output *ou
     return STATUS_OK;
 }
 
-bool node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES])
+enum status node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES], bool *paid)
 {
     struct index_candidate places[INDEX_CANDIDATES_MAX];
     size_t count;
-    if (index_candidates(node->index, id, places, &count) != STATUS_OK) return false;
-    bool paid = false;
+    *paid = false;
+    TRY(index_candidates(node->index, id, places, &count));
+    enum status status = STATUS_OK;
     struct chain_buffer buffer = {0};
-    for (size_t i = 0; i < count && !paid; i++) {
+    for (size_t i = 0; i < count && status == STATUS_OK && !*paid; i++) {
         struct chain_record record;
         struct block_receipts receipts;
-        enum status status =
-            chain_read(node->reader, SEGMENT_RECEIPTS, places[i].height, &buffer, &record);
+        status = chain_read(node->reader, SEGMENT_RECEIPTS, places[i].height, &buffer, &record);
         /* Folded a moment ago: its receipt cannot be read before its height is published. */
-        if (status == STATUS_NOT_FOUND) paid = true;
-        if (status != STATUS_OK) continue;
-        if (block_receipts_decode(record.body.at, record.body.count, &receipts) != STATUS_OK)
-            continue;
-        struct reader r = list_reader(&receipts.receipts);
-        struct receipt receipt = {0};
-        for (uint32_t j = 0; j <= places[i].position && j < receipts.receipts.count; j++) {
-            receipt_read(&r, &receipt);
+        if (status == STATUS_NOT_FOUND) {
+            status = STATUS_OK;
+            *paid = true;
+        } else if (status == STATUS_OK) {
+            status = block_receipts_decode(record.body.at, record.body.count, &receipts);
+            if (status != STATUS_OK) break;
+            struct reader r = list_reader(&receipts.receipts);
+            struct receipt receipt = {0};
+            for (uint32_t j = 0; j <= places[i].position && j < receipts.receipts.count; j++) {
+                receipt_read(&r, &receipt);
+            }
+            *paid = memcmp(receipt.tx_id, id, HASH_BYTES) == 0 &&
+                    outcome_paid((enum outcome)receipt.outcome);
         }
-        paid = memcmp(receipt.tx_id, id, HASH_BYTES) == 0 &&
-               outcome_paid((enum outcome)receipt.outcome);
     }
     chain_buffer_free(&buffer);
-    return paid;
+    return status;
 }
 
 /* ---- publication ---- */
@@ -250,6 +253,7 @@ static void copy_stats(struct node *node, struct node_stats *out)
         .votes = c->votes,
         .quarantined = c->quarantined,
         .free_bytes = node->free_bytes,
+        .space_low = node->free_bytes < node->options.reserve_bytes,
         .start_us = node->start_us,
         .replay_blocks = c->replay_blocks,
         .replay_target = c->replay_target,

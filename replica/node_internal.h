@@ -95,9 +95,12 @@ struct node {
     struct replica_outputs outputs;
     struct replica_input inputs[NODE_INPUTS_MAX]; /* a queue */
     size_t input_first, input_count;
-    uint64_t timer_us; /* wall clock at which the core wants a tick, 0: none */
-    uint8_t *body;     /* [block_bytes_max] for proposals */
-    bool body_wanted;  /* the core waits for a body of at most body_bytes at body_height */
+    uint64_t timer_us; /* time at which the core wants a tick, 0: none */
+    uint64_t clock_us,
+        clock_steady_us; /* newest time that the core saw; monotonic at that moment */
+    bool clock_ahead;    /* of the wall clock, which stepped back */
+    uint8_t *body;       /* [block_bytes_max] for proposals */
+    bool body_wanted;    /* the core waits for a body of at most body_bytes at body_height */
     uint64_t body_height, body_bytes;
     bool was_waiting; /* the mempool had transactions when the core last heard */
     bool signing;
@@ -132,7 +135,7 @@ struct node {
     struct node_failed failed;
 };
 
-/* node_now_us is the wall clock, for block times and timers. node_deadline is monotonic. */
+/* node_now_us is the wall clock. node_deadline is monotonic. */
 uint64_t node_now_us(void);
 struct timespec node_deadline(uint64_t timeout_us);
 
@@ -159,9 +162,9 @@ MUST_CHECK enum status node_append_genesis_events(struct node *node);
 /* node_head_keep: the newest head waits until the files of its height are durable and published. */
 void node_head_keep(struct node *node);
 void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_BYTES]);
-/* node_tx_paid: a block of the chain holds this transaction with a paid outcome; asked for transactions
- * whose nonce is used. */
-bool node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES]);
+/* node_tx_paid: *paid tells whether a block of the chain holds this transaction with a paid outcome; asked
+ * for transactions whose nonce is used. A failure of index or files leaves it open. */
+MUST_CHECK enum status node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES], bool *paid);
 void node_publish(struct node *node);
 
 /* node_disk.c */

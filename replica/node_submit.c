@@ -164,10 +164,11 @@ static void judge(struct node *node, const struct verify_verdict *job, struct no
     memcpy(verdict->id, job->view.id, HASH_BYTES);
     uint64_t nonce = look_at_sender(node, job->view.sender, verdict);
     if (job->status != STATUS_OK) return;
-    /* Whoever paid has used its nonce: only then is the index asked, which may read files. */
-    if (job->view.tx.content.nonce < nonce && node_tx_paid(node, job->view.id)) {
-        verdict->known = true;
-        return;
+    /* Whoever paid has used its nonce: only then is the index asked, which may read files. If they
+     * cannot be read, "nonce too low" would invite the sender to pay again. */
+    if (job->view.tx.content.nonce < nonce) {
+        verdict->status = node_tx_paid(node, job->view.id, &verdict->known);
+        if (verdict->status != STATUS_OK || verdict->known) return;
     }
     verdict->required_fee = tx_gas(&job->view, &node->params) * node->params.gas_price_min;
     verdict->outcome =
