@@ -98,8 +98,7 @@ void handle_accounts(struct request *request)
     }
     uint64_t at = resumed ? load_u64(place) : height->number;
     if (!state_begin(request, resumed || height->given, at, &state)) return;
-    struct page page = {.list = json_array(),
-                        .limit = request_number(request, "limit", PAGE_LIMIT_DEFAULT)};
+    struct page page = {.list = json_array(), .limit = request_limit(request)};
     enum status status = store_scan(state.store, TABLE_BALANCE, state.height,
                                     resumed ? place + 8 : NULL, add_account, &page);
     uint64_t oldest = store_view_oldest(state.store);

@@ -92,7 +92,7 @@ void handle_blocks(struct request *request)
     struct node_head head;
     uint8_t place[9] = {0};
     bool resumed, up = request_number(request, "order", 1) == 0;
-    uint64_t limit = request_number(request, "limit", PAGE_LIMIT_DEFAULT), first = 1, last = 0;
+    uint64_t limit = request_limit(request), first = 1, last = 0;
     node_head(request->node, &head);
     if (!cursor_read(request, 'b', place, sizeof place, &resumed)) {
         problem_reply(request, "bad_cursor", NULL);
@@ -200,7 +200,7 @@ static bool page_start(struct request *request, char kind, uint32_t *start)
 static void page_reply(struct request *request, char kind, json_t *list, uint32_t start,
                        uint32_t count, const struct reply_meta *meta)
 {
-    uint64_t limit = request_number(request, "limit", PAGE_LIMIT_DEFAULT);
+    uint64_t limit = request_limit(request);
     char next[CURSOR_BYTES_MAX], prev[CURSOR_BYTES_MAX];
     uint8_t place[4];
     uint64_t end = start + json_array_size(list);
@@ -213,7 +213,7 @@ static void page_reply(struct request *request, char kind, json_t *list, uint32_
 
 void handle_block_txs(struct request *request)
 {
-    uint64_t height, limit = request_number(request, "limit", PAGE_LIMIT_DEFAULT);
+    uint64_t height, limit = request_limit(request);
     uint32_t start;
     struct loaded_block loaded;
     struct event_walk walk = {.index = 0};
@@ -240,7 +240,7 @@ void handle_block_txs(struct request *request)
 
 void handle_block_events(struct request *request)
 {
-    uint64_t height, limit = request_number(request, "limit", PAGE_LIMIT_DEFAULT);
+    uint64_t height, limit = request_limit(request);
     uint32_t start;
     struct event_walk walk = {.index = 0};
     if (!page_start(request, 'e', &start) || !block_resolve(request, &height)) return;

@@ -13,8 +13,8 @@
 SHAPE(status_shape, "Status", "Chain, heights and health of this node",
       FIELD(HASH, "chain_id", "genesis hash"), FIELD(TEXT, "chain_name", "name in the genesis"),
       FIELD(NUMBER, "chain_tag", "what transactions carry"),
-      FIELD(TEXT, "version", "of the program"), FIELD(TEXT, "role", "validator or follower"),
-      FIELD(U64, "height", "newest executed block"),
+      FIELD(TEXT, "moniker", "name of the node"), FIELD(TEXT, "version", "of the program"),
+      FIELD(TEXT, "role", "validator or follower"), FIELD(U64, "height", "newest executed block"),
       FIELD(U64, "certified_height", "newest height whose root a committed block names"),
       FIELD(U64, "earliest_height", "oldest block that is kept here"),
       FIELD(U64, "epoch", "running epoch"), FIELD(U64, "tx_total", "transactions in the chain"),
@@ -97,7 +97,8 @@ void handle_status(struct request *request)
     json_set(data, "chain_name",
              json_stringn((const char *)genesis.chain_name.at, genesis.chain_name.count));
     json_set_number(data, "chain_tag", chain_tag_of(id));
-    json_set_text(data, "version", server_version(request->server));
+    json_set_text(data, "moniker", server_options(request->server)->moniker);
+    json_set_text(data, "version", server_options(request->server)->version);
     json_set_text(data, "role", stats.signing ? "validator" : "follower");
     json_set_u64(data, "height", stats.head.height);
     json_set_u64(data, "certified_height", stats.head.certified_height);

@@ -58,7 +58,7 @@ void handle_readyz(struct request *request)
     check(&checks, "running", stats.stopped == NULL, stats.stopped ? stats.stopped : "");
     check(&checks, "replay", stats.replay_blocks >= stats.replay_target, "replaying the log");
     check(&checks, "node", stats.ready, "not ready yet");
-    check(&checks, "storage", stats.free_bytes > 0, "no free space");
+    check(&checks, "storage", !stats.space_low, "free space is below storage.reserve_bytes");
     reply_checks(request, &checks);
 }
 
@@ -115,11 +115,16 @@ void handle_error(struct request *request)
 
 void handle_openapi(struct request *request)
 {
-    reply_json(request, 200, "application/json", openapi_document(server_version(request->server)));
+    reply_json(request, 200, "application/json",
+               openapi_document(server_options(request->server)->version));
 }
 
 void handle_page(struct request *request)
 {
+    if (!server_options(request->server)->page_served) {
+        problem_reply(request, "not_found", "explorer.enable is off");
+        return;
+    }
     reply_text(request, 200, "text/html; charset=utf-8", PAGE_HTML);
     request->reply.cache = CACHE_HEAD;
     request->reply.policy = page_policy();

@@ -244,6 +244,30 @@ static void settle(struct request *request, struct submission *submission)
         reply_submission(request, submission);
 }
 
+/* pass_on hands the node what has the length of a transaction; the rest has its verdict already. */
+static enum status pass_on(struct request *request, const struct bytes *txs,
+                           struct submission *submission)
+{
+    struct bytes good[HANDLE_BATCH_MAX];
+    struct node_verdict verdicts[HANDLE_BATCH_MAX];
+    size_t kept = 0;
+    for (size_t i = 0; i < submission->count; i++) {
+        bool fits = txs[i].count > 0 && txs[i].count <= TX_BYTES_MAX;
+        if (fits) good[kept++] = txs[i];
+        submission->verdicts[i] = (struct node_verdict){
+            .status = STATUS_RANGE,
+            .outcome = txs[i].count > TX_BYTES_MAX ? OUTCOME_TOO_LARGE : OUTCOME_MALFORMED,
+        };
+    }
+    TRY(node_submit(request->node, good, kept, verdicts, VERDICT_US));
+    kept = 0;
+    for (size_t i = 0; i < submission->count; i++) {
+        if (txs[i].count > 0 && txs[i].count <= TX_BYTES_MAX)
+            submission->verdicts[i] = verdicts[kept++];
+    }
+    return STATUS_OK;
+}
+
 static void submit(struct request *request, const struct bytes *txs, size_t count, bool batch)
 {
     struct submission *submission =
@@ -256,7 +280,7 @@ static void submit(struct request *request, const struct bytes *txs, size_t coun
     submission->count = count;
     submission->until_us = request->now_us + request_number(request, "timeout", 10000) * 1000;
     request->state = submission;
-    enum status status = node_submit(request->node, txs, count, submission->verdicts, VERDICT_US);
+    enum status status = pass_on(request, txs, submission);
     if (status != STATUS_OK)
         problem_status(request, status,
                        status == STATUS_TIMEOUT ? "send the same bytes again: it is harmless"

@@ -7,6 +7,7 @@
 
 #include "api/json.h"
 #include "api/problem.h"
+#include "api/server.h"
 #include "api/text.h"
 
 /* ---- reading ---- */
@@ -24,6 +25,13 @@ uint64_t request_number(const struct request *request, const char *name, uint64_
 {
     const struct route_value *value = request_param(request, name);
     return value->given ? value->number : fallback;
+}
+
+uint64_t request_limit(const struct request *request)
+{
+    uint64_t limit = request_number(request, "limit", PAGE_LIMIT_DEFAULT);
+    unsigned most = server_options(request->server)->page_max;
+    return limit < most ? limit : most;
 }
 
 /* list_has looks for a media type in a comma-separated list, without its parameters. */

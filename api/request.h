@@ -66,6 +66,8 @@ struct request {
 
 /* request_param answers the value of a declared parameter; asking for another is our own bug. */
 const struct route_value *request_param(const struct request *request, const char *name);
+/* request_limit answers how many items a page shall have, within the server's bound. */
+uint64_t request_limit(const struct request *request);
 uint64_t request_number(const struct request *request, const char *name, uint64_t fallback);
 
 /* request_accepts: the Accept header names this media type literally. */

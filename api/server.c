@@ -30,6 +30,11 @@ void server_options_default(struct server_options *options)
         .per_address_max = 64,
         .requests_max = 1000,
         .streams_max = 64,
+        .idle_s = 10,
+        .page_max = PAGE_LIMIT_MAX,
+        .body_bytes_max = 256 * 1024,
+        .page_served = true,
+        .moniker = "cairn",
         .tokens_per_s = 0,
         .tokens_max = 1000,
         .version = "",
@@ -53,9 +58,9 @@ uint16_t server_metrics_port(const struct server *server)
     return server->metrics_port;
 }
 
-const char *server_version(const struct server *server)
+const struct server_options *server_options(const struct server *server)
 {
-    return server->options.version;
+    return &server->options;
 }
 
 struct recent *server_recent(struct server *server)
@@ -161,11 +166,10 @@ static enum status start_api(struct server *server)
         flags, 0, exchange_accept, server, exchange_handle, server, MHD_OPTION_EXTERNAL_LOGGER,
         trace_library, NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
         MHD_OPTION_CONNECTION_LIMIT, room, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)SERVER_HEAD_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)(SERVER_IDLE_US / 1000000), MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_NOTIFY_CONNECTION, exchange_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
-        exchange_completed, server,
+        (size_t)SERVER_HEAD_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT, server->options.idle_s,
+        MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        exchange_connection, server, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, server,
         /* A pool of one thread is no pool to the library. */
         options->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, options->threads,
         MHD_OPTION_END);
@@ -186,8 +190,8 @@ static enum status start_metrics(struct server *server)
         flags, 0, NULL, NULL, answer_metrics, server, MHD_OPTION_EXTERNAL_LOGGER, trace_library,
         NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)METRICS_LINKS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)SERVER_HEAD_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)(SERVER_IDLE_US / 1000000), MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        (size_t)SERVER_HEAD_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT, server->options.idle_s,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!server->metrics_daemon) return STATUS_BUSY;
     server->metrics_port = bound_port(server->metrics_daemon);
     return STATUS_OK;

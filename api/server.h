@@ -7,7 +7,7 @@
  * Limits (reliability.md 7.1). The library's own timeout counts inactivity only, so that one byte now
  * and then keeps a connection for ever; every connection therefore has an absolute deadline:
  *
- *   waiting for a request   SERVER_IDLE_US after it opened or after the last answer
+ *   waiting for a request   options.idle_s after it opened or after the last answer
  *   head and body           SERVER_REQUEST_US after the head was read
  *   taking the answer       SERVER_REQUEST_US and one second for each SERVER_BYTES_PER_S
  *   a stream                none; it is closed when the client takes nothing for SERVER_STALL_S
@@ -29,11 +29,9 @@
 
 #include "log/status.h"
 
-#define SERVER_IDLE_US        UINT64_C(10000000)
 #define SERVER_REQUEST_US     UINT64_C(15000000)
 #define SERVER_BYTES_PER_S    (16u * 1024)
 #define SERVER_STALL_S        60
-#define SERVER_BODY_BYTES_MAX (256u * 1024)
 #define SERVER_HEAD_BYTES_MAX (32u * 1024)
 #define SERVER_ORIGINS_MAX    16
 
@@ -50,6 +48,11 @@ struct server_options {
     unsigned per_address_max; /* connections of one address, 0: no bound */
     unsigned requests_max;    /* of one connection, 0: no bound */
     unsigned streams_max;     /* open streams */
+    unsigned idle_s;          /* a connection without a request is closed after, 1..3600 */
+    unsigned page_max;        /* items on a page, 1..500 */
+    size_t body_bytes_max;    /* of a request */
+    bool page_served;         /* the page at / */
+    const char *moniker;      /* name of the node for people, borrowed */
     unsigned tokens_per_s;    /* request budget of one address, 0: no bound */
     unsigned tokens_max;
     const char *const *origins; /* [origin_count] exact origins that CORS admits; none: off */
@@ -72,7 +75,7 @@ void server_close(struct server *server);
 
 uint16_t server_port(const struct server *server);
 uint16_t server_metrics_port(const struct server *server); /* 0: none */
-const char *server_version(const struct server *server);
+const struct server_options *server_options(const struct server *server);
 
 /* server_now_us is the monotonic clock of deadlines. */
 uint64_t server_now_us(void);

@@ -38,7 +38,7 @@ static void link_open(struct server *server, struct MHD_Connection *connection, 
     if (!link) return; /* its requests are refused in exchange_handle */
     link->key = limit_key(server->limit, client ? client->client_addr : NULL);
     link->file = file ? file->connect_fd : -1;
-    link->deadline_us = server_now_us() + SERVER_IDLE_US;
+    link->deadline_us = server_now_us() + server->options.idle_s * UINT64_C(1000000);
     pthread_mutex_lock(&server->mutex);
     limit_connect(server->limit, link->key, server_now_us());
     link->next = server->links;
@@ -172,7 +172,7 @@ static void check_framing(struct exchange *x, uint64_t *length)
         refuse(x, "bad_request", "this transfer coding is not supported");
     else if (size && text_u64_parse(size, length) != STATUS_OK)
         refuse(x, "bad_request", "Content-Length is not a number");
-    else if (*length > SERVER_BODY_BYTES_MAX)
+    else if (*length > x->server->options.body_bytes_max)
         refuse(x, "body_too_large", NULL);
 }
 
@@ -264,8 +264,8 @@ static enum MHD_Result read_head(struct exchange *x, const char *method)
 
 static enum MHD_Result read_body(struct exchange *x, const char *bytes, size_t count)
 {
-    if (count > SERVER_BODY_BYTES_MAX + BODY_EXCESS_MAX - x->body_bytes) return MHD_NO;
-    if (x->body_bytes + count > SERVER_BODY_BYTES_MAX) {
+    if (count > x->server->options.body_bytes_max + BODY_EXCESS_MAX - x->body_bytes) return MHD_NO;
+    if (x->body_bytes + count > x->server->options.body_bytes_max) {
         refuse(x, "body_too_large", NULL);
         x->body_bytes += count;
         return MHD_YES;
@@ -342,7 +342,7 @@ void exchange_completed(void *context, struct MHD_Connection *connection, void *
     TRACE(DEBUG, "api", "request", "answered", trace_string("path", x->path_raw),
           trace_u64("status", x->request.reply.status), trace_string("id", x->request.id),
           trace_u64("us", now_us - x->started_us));
-    set_deadline(x, now_us + SERVER_IDLE_US);
+    set_deadline(x, now_us + server->options.idle_s * UINT64_C(1000000));
     atomic_fetch_sub(&server->inflight, 1);
     if (x->has_stream_place) atomic_fetch_sub(&server->streams, 1);
     stream_close(x->request.reply.stream);

@@ -60,6 +60,7 @@ struct node_stats {
     uint64_t rounds, proposals, votes, quarantined, free_bytes, start_us;
     uint64_t replay_blocks, replay_target; /* progress of the start */
     bool ready, signing;
+    bool space_low; /* free_bytes is below reserve_bytes: nothing is proposed */
     const char *io_name;
     const char *stopped; /* why the loop stopped, NULL while it runs */
 };

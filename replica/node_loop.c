@@ -86,23 +86,33 @@ static enum status commit(struct node *node, const struct replica_output *output
     return STATUS_OK;
 }
 
-/* want_tick sets the timer. The chain's time never goes back: when the clock does, nothing happens before
- * it has caught up, and somebody should know. */
-static void want_tick(struct node *node, uint64_t time_us)
+/* clock_us is the time that the core sees: the wall clock, but never back, and never before the newest
+ * block. Where the wall clock steps back, time goes on at half its rate until that has caught up: the
+ * chain does not stop, and what it was ahead melts away. */
+static uint64_t clock_us(struct node *node)
 {
-    const struct params *params = &node->genesis.params;
-    uint64_t now = node_now_us(), usual = params->block_interval_us + params->heartbeat_us;
-    node->timer_us = time_us;
-    if (time_us <= now || time_us - now <= usual + CLOCK_SLACK_US) return;
-    TRACE(WARN, "replica", "clock",
-          "the clock is behind the chain: no block before it has caught up",
-          trace_u64("seconds", (time_us - now) / 1000000));
+    struct timespec t = node_deadline(0);
+    uint64_t steady = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    uint64_t wall = node_now_us();
+    uint64_t slow = node->clock_us + (steady - node->clock_steady_us) / 2;
+    if (node->clock_steady_us == 0) slow = node->head.time_us;
+    uint64_t now = wall > slow ? wall : slow;
+    bool ahead = now > wall + CLOCK_SLACK_US;
+    if (ahead && !node->clock_ahead) {
+        TRACE(WARN, "replica", "clock",
+              "the clock is behind the chain: block times run ahead of it",
+              trace_u64("seconds", (now - wall) / 1000000));
+    }
+    node->clock_ahead = ahead;
+    node->clock_us = now;
+    node->clock_steady_us = steady;
+    return now;
 }
 
 static enum status handle(struct node *node, const struct replica_output *output)
 {
     switch (output->kind) {
-    case OUTPUT_TIMER: want_tick(node, output->time_us); return STATUS_OK;
+    case OUTPUT_TIMER: node->timer_us = output->time_us; return STATUS_OK;
     case OUTPUT_PROPOSE_BODY: want_body(node, output); return STATUS_OK;
     case OUTPUT_SIGN: return give_signature(node, output);
     case OUTPUT_APPEND: return node_disk_append(node, output);
@@ -123,7 +133,7 @@ static enum status handle_outputs(struct node *node)
 
 static enum status step_once(struct node *node, struct replica_input *input)
 {
-    input->now_us = node_now_us();
+    input->now_us = clock_us(node);
     input->commands_waiting = has_work(node);
     TRY(replica_step(node->replica, input, &node->outputs));
     return handle_outputs(node);
@@ -170,7 +180,7 @@ static enum status take_verdicts(struct node *node, bool *busy)
 
 static enum status take_timer(struct node *node)
 {
-    if (node->timer_us == 0 || node_now_us() < node->timer_us) return STATUS_OK;
+    if (node->timer_us == 0 || clock_us(node) < node->timer_us) return STATUS_OK;
     node->timer_us = 0;
     return step_at(node, INPUT_TICK);
 }
@@ -212,9 +222,9 @@ static void check_space(struct node *node, uint64_t now)
     }
 }
 
-static int64_t sleep_us(const struct node *node, uint64_t now)
+static int64_t sleep_us(struct node *node)
 {
-    uint64_t until = now + POLL_MAX_US;
+    uint64_t now = clock_us(node), until = now + POLL_MAX_US;
     if (node->timer_us != 0 && node->timer_us < until) until = node->timer_us;
     return until > now ? (int64_t)(until - now) : 0;
 }
@@ -233,7 +243,7 @@ static enum status run_once(struct node *node)
         TRY(run_queue(node));
     }
     node_publish(node);
-    return take_completions(node, busy ? 0 : sleep_us(node, now));
+    return take_completions(node, busy ? 0 : sleep_us(node));
 }
 
 /* drain takes back what is in flight, then leaves nothing that the next start would have to mend. */

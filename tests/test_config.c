@@ -65,7 +65,7 @@ static void config_names_each_fault_and_its_line(void **state)
          "config.yaml:2: unknown section appi; did you mean api?"},
         {"config_version: 1\nconsensus: {}\n", "config.yaml:2: unknown section consensus"},
         {"config_version: 1\napi:\n  max_page_size: 0\n",
-         "config.yaml:3: api.max_page_size: \"0\" is outside 1..10000"},
+         "config.yaml:3: api.max_page_size: \"0\" is outside 1..500"},
         {"config_version: 1\napi:\n  max_page_size: 1e3\n",
          "config.yaml:3: api.max_page_size: \"1e3\" is not a decimal number"},
         {"config_version: 1\napi:\n\n  max_body_bytes: 1MB\n",
@@ -107,28 +107,28 @@ static void config_keeps_the_old_value_beside_a_fault(void **state)
     (void)state;
     read_text("config_version: 1\napi: {max_page_size: 0, sse_max_clients: 9}\nfoo: {}\nbar: {}\n");
     assert_int_equal(faults.count, 3);
-    assert_int_equal(config.api_max_page_size.number, 1000);
+    assert_int_equal(config.api_max_page_size.number, 500);
     assert_int_equal(config.api_sse_max_clients.number, 9);
 }
 
 static void config_flag_beats_environment_beats_file(void **state)
 {
     (void)state;
-    char *environment[] = {"CAIRN_API_MAX_PAGE_SIZE=600",
+    char *environment[] = {"CAIRN_API_MAX_PAGE_SIZE=300",
                            "CAIRN_LOG_LEVEL=debug",
                            "CAIRN_HOME=/x",
                            "CAIRN_VECTORS=/y",
                            "API_MAX_PAGE_SIZE=1",
                            NULL};
-    struct setting_given settings[] = {{.key = "api.max_page_size", .text = "700"}};
+    struct setting_given settings[] = {{.key = "api.max_page_size", .text = "400"}};
     read_text(
-        "config_version: 1\napi: {max_page_size: 500, sse_max_clients: 9}\nlog: {level: warn}\n");
+        "config_version: 1\napi: {max_page_size: 200, sse_max_clients: 9}\nlog: {level: warn}\n");
     config_read_environment(&config, environment, &faults);
-    assert_int_equal(config.api_max_page_size.number, 600);
+    assert_int_equal(config.api_max_page_size.number, 300);
     assert_string_equal(config.api_max_page_size.origin, "CAIRN_API_MAX_PAGE_SIZE");
     config_read_settings(&config, settings, 1, &faults);
     assert_int_equal(faults.count, 0);
-    assert_int_equal(config.api_max_page_size.number, 700);
+    assert_int_equal(config.api_max_page_size.number, 400);
     assert_string_equal(config.api_max_page_size.origin, "--api.max-page-size");
     assert_string_equal(config.log_level.text, "debug");
     assert_string_equal(config.api_sse_max_clients.origin, "config.yaml:2");

@@ -141,6 +141,7 @@ static const struct action BENCH[] = {
     {.verb = "tx",
      .text = "send signed transfers and report admission and finality apart",
      OPTIONS_OF(BENCH_OPTIONS),
+     .flags = COMMAND_HAS_SECRETS,
      .run = run_bench_tx},
 };
 COMMAND_SET(COMMANDS_BENCH, "bench", "put load on a node", BENCH);

@@ -97,6 +97,7 @@ static enum exit_code run_testnet(struct call *call)
 static const struct action TESTNET[] = {
     {.text = "make a network for trying things out: genesis, keys, data directories",
      OPTIONS_OF(TESTNET_OPTIONS),
+     .flags = COMMAND_HAS_SECRETS,
      .run = run_testnet},
 };
 COMMAND_SET(COMMANDS_TESTNET, "testnet", "networks for trying things out", TESTNET);

@@ -198,6 +198,11 @@ static enum exit_code open_server(struct start *start)
     options.version = CAIRN_VERSION;
     options.connections_max = (unsigned)config->api_max_connections.number;
     options.per_address_max = (unsigned)config->api_max_connections_per_ip.number;
+    options.idle_s = (unsigned)(config->api_connection_timeout.number / 1000);
+    options.page_max = (unsigned)config->api_max_page_size.number;
+    options.body_bytes_max = (size_t)config->api_max_body_bytes.number;
+    options.page_served = config->explorer_enable.number != 0;
+    options.moniker = config->node_moniker.text;
     options.streams_max = (unsigned)config->api_sse_max_clients.number;
     options.tokens_per_s = (unsigned)config->api_tokens_per_second.number;
     options.tokens_max = options.tokens_per_s * 2;
@@ -221,6 +226,11 @@ static enum exit_code open_all(struct start *start)
     enum exit_code code = load_config(start);
     if (code != EXIT_OK) return code;
     enum status status = call_home(start->call, start->home);
+    const char *home = start->config->node_home.text;
+    if (home[0] && !option_given(start->call, "home")) {
+        snprintf(start->home, sizeof start->home, "%s", home);
+        status = STATUS_OK;
+    }
     if (status == STATUS_OK) status = hash_init();
     if (status == STATUS_OK) status = io_posix_init(&start->io, 4);
     if (status != STATUS_OK) return output_fail_status(start->call, status, "start");
@@ -249,13 +259,13 @@ static void close_all(struct start *start)
 static enum exit_code run_start(struct call *call)
 {
     struct start start = {.call = call};
+    signal(SIGPIPE, SIG_IGN);
     enum exit_code code = open_all(&start);
     if (code == EXIT_OK) {
         running = start.node;
         struct sigaction action = {.sa_handler = on_signal};
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
-        signal(SIGPIPE, SIG_IGN);
         enum status status = node_run(start.node);
         if (status != STATUS_OK) code = output_fail_status(call, status, "the node stopped");
         struct sigaction normal = {.sa_handler = SIG_DFL};

@@ -46,8 +46,8 @@
     X(mempool, per_account, U64, "1000", 1, 1000000, "", "waiting transactions of one sender")     \
     X(mempool, nonce_gap, U64, "64", 0, 64, "", "how far ahead of the next nonce one may wait")    \
     X(api, listen_addr, LISTEN, "127.0.0.1:26657", 0, 0, "", "address of the HTTP interface")      \
-    X(api, max_page_size, U64, "1000", 1, 10000, "", "items on one page of a list")                \
-    X(api, max_body_bytes, BYTES, "1MiB", 65536, UINT64_C(1) << 26, "", "largest request body")    \
+    X(api, max_page_size, U64, "500", 1, 500, "", "items on one page of a list")                   \
+    X(api, max_body_bytes, BYTES, "256KiB", 65536, UINT64_C(1) << 26, "", "largest request body")  \
     X(api, sse_max_clients, U64, "128", 0, 100000, "", "clients that follow the event stream")     \
     X(api, max_connections, U64, "256", 4, 100000, "", "open connections")                         \
     X(api, max_connections_per_ip, U64, "64", 1, 100000, "", "open connections of one address")    \

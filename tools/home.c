@@ -82,5 +82,9 @@ enum status home_make_validator(struct io *io, const char *home, const struct ho
     TRY(keystore_save(io, path, &info, seed, passphrase, passphrase_bytes));
     crypto_sign_seed_keypair(key, secret, seed);
     sodium_memzero(secret, sizeof secret);
-    return node_format(io, home, &genesis->genesis.params, genesis->id, key, journal_bytes);
+    enum status status =
+        node_format(io, home, &genesis->genesis.params, genesis->id, key, journal_bytes);
+    /* Never a key without its journal. */
+    if (status != STATUS_OK && io_unlink(io, path) != STATUS_OK) status = STATUS_IO;
+    return status;
 }
