@@ -162,6 +162,13 @@ static json_t *submission_json(struct node *node, const struct node_verdict *ver
     return item;
 }
 
+/* is_ours: the node failed, not the transaction; sending it again may help. */
+static bool is_ours(enum status status)
+{
+    return status == STATUS_BUSY || status == STATUS_CLOSED || status == STATUS_IO ||
+           status == STATUS_NO_MEMORY || status == STATUS_NO_SPACE || status == STATUS_CORRUPT;
+}
+
 /* reply_rejected answers 422 for one transaction, with what the client can do about it. */
 static void reply_rejected(struct request *request, const struct node_verdict *verdict)
 {
@@ -171,9 +178,7 @@ static void reply_rejected(struct request *request, const struct node_verdict *v
         json_set_u64(problem, "expected_nonce", verdict->expected_nonce);
     }
     if (verdict->required_fee > 0) json_set_u64(problem, "required_fee", verdict->required_fee);
-    problem_send(request,
-                 verdict->status == STATUS_BUSY || verdict->status == STATUS_CLOSED ? 503 : 422,
-                 problem);
+    problem_send(request, is_ours(verdict->status) ? 503 : 422, problem);
 }
 
 static void reply_submission(struct request *request, const struct submission *submission)

@@ -90,6 +90,7 @@ struct node {
     struct replica *replica;
     struct mempool *mempool;
     struct verify_pool *verify;
+    struct verify_verdict jobs[NODE_JUDGE_BATCH]; /* taken from the verify pool */
 
     /* loop: the core */
     struct replica_outputs outputs;

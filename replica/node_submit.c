@@ -184,7 +184,7 @@ static void judge(struct node *node, const struct verify_verdict *job, struct no
 
 bool node_judge_verified(struct node *node)
 {
-    struct verify_verdict jobs[NODE_JUDGE_BATCH];
+    struct verify_verdict *jobs = node->jobs;
     size_t count = verify_take(node->verify, jobs, NODE_JUDGE_BATCH);
     for (size_t i = 0; i < count; i++) {
         struct node_verdict verdict;
@@ -204,7 +204,7 @@ void node_reject_all(struct node *node)
 {
     struct verify_stats stats;
     for (;;) {
-        struct verify_verdict jobs[NODE_JUDGE_BATCH];
+        struct verify_verdict *jobs = node->jobs;
         size_t count = verify_take(node->verify, jobs, NODE_JUDGE_BATCH);
         for (size_t i = 0; i < count; i++) {
             struct node_verdict verdict = {.status = STATUS_CLOSED};
