@@ -49,7 +49,8 @@ static enum status open_locks(struct node *node)
     pthread_condattr_destroy(&monotonic);
     node->failed.next = 1;
     node->failed.ring = calloc(NODE_FAILED_MAX, sizeof *node->failed.ring);
-    return error == 0 && node->failed.ring ? STATUS_OK : STATUS_NO_MEMORY;
+    node->failed.places = calloc(NODE_FAILED_MAX, sizeof *node->failed.places);
+    return error == 0 && node->failed.ring && node->failed.places ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 static enum status open_io(struct node *node)
@@ -136,6 +137,7 @@ void node_close(struct node *node)
     node_disk_close(node);
     free(node->body);
     free(node->failed.ring);
+    free(node->failed.places);
     free(node->waiting);
     pthread_cond_destroy(&node->head_moved);
     pthread_mutex_destroy(&node->head_lock);
@@ -246,27 +248,32 @@ bool node_mempool_find(struct node *node, const uint8_t id[32])
 
 /* ---- notices ---- */
 
+/* place_of answers where the sequence of an id's newest notice stands. Two ids may share a place: the
+ * older one is then forgotten early, and its transaction is "never seen" again. */
+static uint64_t *place_of(struct node *node, const uint8_t id[32])
+{
+    return &node->failed.places[hash_local(id, HASH_BYTES) % NODE_FAILED_MAX];
+}
+
 void node_note_failed(struct node *node, const uint8_t id[32], const char *reason)
 {
     pthread_mutex_lock(&node->failed.lock);
-    struct node_tx_failed *entry = &node->failed.ring[node->failed.next % NODE_FAILED_MAX];
-    entry->sequence = node->failed.next++;
+    uint64_t sequence = node->failed.next++;
+    struct node_tx_failed *entry = &node->failed.ring[sequence % NODE_FAILED_MAX];
+    *entry = (struct node_tx_failed){.sequence = sequence, .reason = reason};
     memcpy(entry->id, id, HASH_BYTES);
-    entry->reason = reason;
+    *place_of(node, id) = sequence;
     pthread_mutex_unlock(&node->failed.lock);
 }
 
 bool node_mempool_failed(struct node *node, const uint8_t id[32], const char **reason)
 {
-    bool found = false;
     pthread_mutex_lock(&node->failed.lock);
-    uint64_t newest = node->failed.next - 1;
-    for (uint64_t i = 0; i < NODE_FAILED_MAX && i < newest && !found; i++) {
-        const struct node_tx_failed *entry = &node->failed.ring[(newest - i) % NODE_FAILED_MAX];
-        if (memcmp(entry->id, id, HASH_BYTES) != 0) continue;
-        *reason = entry->reason;
-        found = true;
-    }
+    uint64_t sequence = *place_of(node, id);
+    const struct node_tx_failed *entry = &node->failed.ring[sequence % NODE_FAILED_MAX];
+    bool found =
+        sequence != 0 && entry->sequence == sequence && memcmp(entry->id, id, HASH_BYTES) == 0;
+    if (found) *reason = entry->reason;
     pthread_mutex_unlock(&node->failed.lock);
     return found;
 }

@@ -315,7 +315,7 @@ static enum status pump_files(struct node *node)
     TRY(submit_all(node, NODE_SLOT_JOURNAL_SYNC));
     TRY(submit_all(node, NODE_SLOT_CHAIN_WRITE));
     TRY(submit_all(node, NODE_SLOT_CHAIN_SYNC));
-    set_head(node);
+    if (node->reader) set_head(node); /* not while the start refolds: its roots are not known */
     TRY(submit_all(node, NODE_SLOT_HEAD));
     return submit_all(node, NODE_SLOT_SUPER);
 }

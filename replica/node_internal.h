@@ -64,6 +64,7 @@ struct node_failed {
     pthread_mutex_t lock;
     uint64_t next;               /* sequence of the next entry, from 1 */
     struct node_tx_failed *ring; /* [NODE_FAILED_MAX], by sequence */
+    uint64_t *places;            /* [NODE_FAILED_MAX], by id: the sequence */
 };
 
 enum node_housekeeping {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/bech32m.h"
+#include "api/json.h"
 #include "apply/invariant.h"
 #include "apply/proof.h"
 #include "apply/tables.h"
@@ -368,7 +369,7 @@ static enum exit_code run_proof(struct call *call)
                                          output_hex(run.report.last_root, 32), "key",
                                          output_hex(full_key, sizeof full_key), "value",
                                          value.at ? output_hex(value.at, value.count) : json_null(),
-                                         "proof", output_hex(proof, count)));
+                                         "proof", json_base64(proof, count)));
     }
     free(proof);
     run_close(&run);

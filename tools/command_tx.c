@@ -62,6 +62,7 @@ static enum exit_code print_answer(struct call *call, const struct client_answer
     const char *code = json_string_value(json_object_get(answer->json, "code"));
     const char *title = json_string_value(json_object_get(answer->json, "title"));
     const char *detail = json_string_value(json_object_get(answer->json, "detail"));
+    if (detail && title && strcmp(detail, title) == 0) detail = NULL;
     const char *expected = json_string_value(json_object_get(answer->json, "expected_nonce"));
     const char *fee = json_string_value(json_object_get(answer->json, "required_fee"));
     return output_fail(call, exit_of_http(answer->http_status), code ? code : "http",
