@@ -55,7 +55,7 @@ static enum status uring_enable(struct uring *uring)
 static void uring_prepare(struct uring *uring, struct io_op *op)
 {
     struct io_uring_sqe *sqe = uring_sqe(uring);
-    uint8_t *at = op->buffer + op->done;
+    uint8_t *at = op->buffer ? op->buffer + op->done : NULL; /* ACCEPT and CONNECT have none */
     size_t left = op->count - op->done;
     unsigned count = (unsigned)(left < TRANSFER_BYTES_MAX ? left : TRANSFER_BYTES_MAX);
     switch (op->kind) {
