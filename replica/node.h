@@ -108,7 +108,8 @@ MUST_CHECK enum status node_submit(struct node *node, const struct bytes *txs, s
 /* node_read_begin takes the state lock shared and answers the ledger; hold it for one small read. */
 struct ledger *node_read_begin(struct node *node);
 void node_read_end(struct node *node);
-/* node_write_begin takes it exclusively, for ledger_simulate only. */
+/* node_write_begin takes it exclusively: for ledger_simulate, and for state proofs, which may bring the
+ * tree up to date. */
 struct ledger *node_write_begin(struct node *node);
 void node_write_end(struct node *node);
 

@@ -9,14 +9,15 @@
  * signature is asked for after INPUT_DURABLE, and a restart asks for the same bytes again. Signing
  * is an output and the signature an input, for the local key too.
  *
- *                 +------------------------------------------------------------+
- *                 v                                                            |
- *   WAIT   (round entered)  leader, interval passed, anchor executed, something to do or heartbeat
- * due |  --> OUTPUT_PROPOSE_BODY                                               | BODY   INPUT_BODY
- * --> block built and voted for                            | |  --> OUTPUT_APPEND {BLOCK, VOTE} |
- *   PERSIST  INPUT_DURABLE >= lsn of VOTE                                      |
- *     |  --> OUTPUT_SIGN proposal, OUTPUT_SIGN vote                            |
- *   SIGN   INPUT_SIGNED --> OUTPUT_SEND; own vote counted --> QC --> OUTPUT_COMMIT, round + 1
+ *   WAIT      a round was entered; leader, interval passed, anchor executed, and there is
+ *     |       something to do or the heartbeat is due --> OUTPUT_PROPOSE_BODY
+ *   BODY      INPUT_BODY --> the block is built and voted for --> OUTPUT_APPEND {BLOCK, VOTE}
+ *     |
+ *   PERSIST   INPUT_DURABLE >= lsn of VOTE --> OUTPUT_SIGN proposal, OUTPUT_SIGN vote
+ *     |
+ *   SIGN      INPUT_SIGNED, both --> OUTPUT_SEND; the own vote is counted --> QC
+ *     |       --> OUTPUT_COMMIT, round + 1
+ *     +-----> WAIT
  *
  *   HALTED  after OUTPUT_ALARM: nothing is signed any more; other inputs are accepted and ignored
  *
@@ -149,10 +150,10 @@ MUST_CHECK enum status replica_open(struct replica **replica, const struct repli
 void replica_close(struct replica *replica);
 
 /* Recovery, before INPUT_START, in this order:
- *   1. replica_recover_committed for the last REPLICA_RECOVER_BLOCKS of the chain log (all, if
- * fewer), heights ascending;
- *   2. replica_recover_record for each journal record from tail to head. All of them must be
- * durable by now: the journal syncs what it read, for what a page cache showed may yet be lost.
+ *   1. replica_recover_committed for the last REPLICA_RECOVER_BLOCKS of the chain log (all,
+ *      if fewer), heights ascending;
+ *   2. replica_recover_record for each journal record from tail to head. All of them must be durable
+ *      by now: the journal syncs what it read, for what a page cache showed may yet be lost.
  * `outputs` of records may hold OUTPUT_COMMIT for blocks that the chain log lacks; handle them
  * before the next call. INPUT_EXECUTED may come at any time in between, heights ascending without a
  * hole, and must reach back to max(base, head - REPLICA_RECOVER_BLOCKS).
