@@ -8,6 +8,7 @@
 
 #include "apply/invariant.h"
 #include "apply/receipt.h"
+#include "apply/tables.h"
 #include "apply/transaction.h"
 #include "log/chain.h"
 #include "log/signature.h"
@@ -121,6 +122,19 @@ static enum status check_invariants(struct audit *a)
     return STATUS_OK;
 }
 
+/* check_position: the block lies where the state says, so that files of honest nodes are equal. */
+static void check_position(struct audit *a, const struct chain_record *record)
+{
+    uint8_t slot = 0;
+    struct log_position position;
+    struct bytes value = store_get(ledger_store(a->ledger), TABLE_POSITION, &slot);
+    if (!value.at || log_position_decode(value.at, value.count, &position) != STATUS_OK ||
+        position.segment != record->segment ||
+        position.offset != record->offset + segment_entry_bytes(record->body.count)) {
+        violation(a, "the block does not lie where the state says");
+    }
+}
+
 static enum status fold_block(struct audit *a, const struct block *block,
                               const uint8_t id[HASH_BYTES], size_t block_bytes)
 {
@@ -165,7 +179,9 @@ static enum status audit_block(struct audit *a)
     } else if (memcmp(block.header.exec_root, a->roots[anchor % ROOTS_KEPT], HASH_BYTES) != 0) {
         violation(a, "the certified root of height %llu differs", (unsigned long long)anchor);
     }
-    return fold_block(a, &block, id, record.body.count);
+    TRY(fold_block(a, &block, id, record.body.count));
+    check_position(a, &record);
+    return STATUS_OK;
 }
 
 /* ---- all of them ---- */

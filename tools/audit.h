@@ -3,7 +3,7 @@
  * For every block: checksums of the entry, canonical bytes, id and parent, the protocol's rules for
  * header and justification with every certificate signature, every transaction's form and signature,
  * the fold with all its invariants, the root that later headers certify, and that receipts and events
- * on disk are byte for byte what the fold gives. The node may run or not; a running node's log is read
+ * on disk are byte for byte what the fold gives, and that each block lies where the state says. The node may run or not; a running node's log is read
  * up to its published head.
  */
 #ifndef CAIRN_TOOLS_AUDIT_H
