@@ -33,6 +33,7 @@ bash tests/api_lint.sh "$build" "$api" "$metrics"
 curl -fsS "$api/v1/status" >"$home/status"
 height=$(sed -E 's/.*"height":"([0-9]+)".*"certified_height".*/\1/' "$home/status")
 curl -fsS "$api/v1/events?from=0&to=$height" | sed -E 's/.*"position":"([0-9.]+)".*/\1/' >"$home/whole"
+[ "$(wc -l <"$home/whole")" -ge 400 ] || { echo "e2e_api: 200 transfers left fewer than 400 events"; exit 1; }
 position=0
 : >"$home/parts"
 while [ "$(wc -l <"$home/parts")" -lt "$(wc -l <"$home/whole")" ]; do
