@@ -1,8 +1,11 @@
 #include "log/hash.h"
 
+/* SHA256_Update and its siblings are deprecated in favour of EVP_Digest*, which spends as much time on
+ * its contexts as on a message of two blocks. They are part of libcrypto's stable interface. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include <assert.h>
-#include <openssl/evp.h>
-#include <pthread.h>
+#include <openssl/sha.h>
 #include <sodium.h>
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY
@@ -17,23 +20,16 @@ static const char TAGS[][crypto_generichash_blake2b_PERSONALBYTES + 1] = {
 #undef X
 };
 
-static EVP_MD *sha256_method;
-static pthread_key_t sha256_key;
-static uint8_t local_secret[crypto_shorthash_KEYBYTES];
+#define BLOCK_BYTES     SHA256_CBLOCK
+#define SHORT_BYTES_MAX (2 * BLOCK_BYTES - 9) /* with its padding it fits into two blocks */
 
-static void sha256_free(void *context)
-{
-    EVP_MD_CTX_free(context);
-}
+static uint8_t local_secret[crypto_shorthash_KEYBYTES];
 
 enum status hash_init(void)
 {
     static int ready;
     if (ready) return STATUS_OK;
     if (sodium_init() < 0) return STATUS_UNSUPPORTED;
-    sha256_method = EVP_MD_fetch(NULL, "SHA256", NULL);
-    if (!sha256_method) return STATUS_UNSUPPORTED;
-    if (pthread_key_create(&sha256_key, sha256_free) != 0) return STATUS_NO_MEMORY;
     randombytes_buf(local_secret, sizeof local_secret);
     ready = 1;
     return STATUS_OK;
@@ -87,46 +83,80 @@ void hash_pair(enum hash_domain domain, const uint8_t a[HASH_BYTES], const uint8
     hash_bytes(domain, both, sizeof both, out);
 }
 
-static EVP_MD_CTX *sha256_context(void)
+/* A short message with its padding (FIPS 180-4, 5.1.1), which depends on its length alone. */
+struct padded {
+    uint8_t bytes[2 * BLOCK_BYTES];
+    size_t count; /* whole blocks */
+};
+
+static void padded_init(struct padded *padded, size_t message_bytes)
 {
-    EVP_MD_CTX *context = pthread_getspecific(sha256_key);
-    if (!context) {
-        context = EVP_MD_CTX_new();
-        assert(context);
-        int error = pthread_setspecific(sha256_key, context);
-        assert(error == 0);
+    assert(message_bytes <= SHORT_BYTES_MAX);
+    memset(padded->bytes, 0, sizeof padded->bytes);
+    padded->count = (message_bytes + 9 + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+    padded->bytes[message_bytes] = 0x80;
+    padded->bytes[padded->count - 2] = (uint8_t)(message_bytes * 8 >> 8);
+    padded->bytes[padded->count - 1] = (uint8_t)(message_bytes * 8);
+}
+
+/* padded_hash hashes whole blocks: libcrypto copies nothing, and SHA256_Final is not needed. */
+static void padded_hash(const struct padded *padded, uint8_t out[HASH_BYTES])
+{
+    SHA256_CTX context;
+    int good =
+        SHA256_Init(&context) == 1 && SHA256_Update(&context, padded->bytes, padded->count) == 1;
+    assert(good);
+    for (size_t i = 0; i < HASH_BYTES / 4; i++) {
+        uint32_t word = context.h[i];
+        out[4 * i] = (uint8_t)(word >> 24);
+        out[4 * i + 1] = (uint8_t)(word >> 16);
+        out[4 * i + 2] = (uint8_t)(word >> 8);
+        out[4 * i + 3] = (uint8_t)word;
     }
-    return context;
 }
 
 void sha256_bytes(const uint8_t *bytes, size_t count, uint8_t out[HASH_BYTES])
 {
-    EVP_MD_CTX *context = sha256_context();
-    int good = EVP_DigestInit_ex2(context, sha256_method, NULL) == 1 &&
-               EVP_DigestUpdate(context, bytes, count) == 1 &&
-               EVP_DigestFinal_ex(context, out, NULL) == 1;
+    if (count <= SHORT_BYTES_MAX) {
+        sha256_many(bytes, count, 1, (uint8_t(*)[HASH_BYTES])out);
+        return;
+    }
+    SHA256_CTX context;
+    int good = SHA256_Init(&context) == 1 && SHA256_Update(&context, bytes, count) == 1 &&
+               SHA256_Final(out, &context) == 1;
     assert(good);
 }
 
 void sha256_tagged(uint8_t tag, const uint8_t *bytes, size_t count, uint8_t out[HASH_BYTES])
 {
-    EVP_MD_CTX *context = sha256_context();
-    int good = EVP_DigestInit_ex2(context, sha256_method, NULL) == 1 &&
-               EVP_DigestUpdate(context, &tag, 1) == 1 &&
-               EVP_DigestUpdate(context, bytes, count) == 1 &&
-               EVP_DigestFinal_ex(context, out, NULL) == 1;
+    if (count < SHORT_BYTES_MAX) {
+        struct padded padded;
+        padded_init(&padded, 1 + count);
+        padded.bytes[0] = tag;
+        if (count > 0) memcpy(padded.bytes + 1, bytes, count);
+        padded_hash(&padded, out);
+        return;
+    }
+    SHA256_CTX context;
+    int good = SHA256_Init(&context) == 1 && SHA256_Update(&context, &tag, 1) == 1 &&
+               SHA256_Update(&context, bytes, count) == 1 && SHA256_Final(out, &context) == 1;
     assert(good);
 }
 
 void sha256_many(const uint8_t *messages, size_t message_bytes, size_t count,
                  uint8_t (*out)[HASH_BYTES])
 {
-    EVP_MD_CTX *context = sha256_context();
+    if (message_bytes > SHORT_BYTES_MAX) {
+        for (size_t i = 0; i < count; i++) {
+            sha256_bytes(messages + i * message_bytes, message_bytes, out[i]);
+        }
+        return;
+    }
+    struct padded padded;
+    padded_init(&padded, message_bytes);
     for (size_t i = 0; i < count; i++) {
-        int good = EVP_DigestInit_ex2(context, sha256_method, NULL) == 1 &&
-                   EVP_DigestUpdate(context, messages + i * message_bytes, message_bytes) == 1 &&
-                   EVP_DigestFinal_ex(context, out[i], NULL) == 1;
-        assert(good);
+        if (message_bytes > 0) memcpy(padded.bytes, messages + i * message_bytes, message_bytes);
+        padded_hash(&padded, out[i]);
     }
 }
 

@@ -56,14 +56,14 @@ void hash_start(struct hash_state *state, enum hash_domain domain);
 void hash_update(struct hash_state *state, const uint8_t *bytes, size_t count);
 void hash_final(struct hash_state *state, uint8_t out[HASH_BYTES]);
 
-/* sha256_bytes: out = SHA-256(bytes). Thread-safe: each thread owns a fetched context. */
+/* sha256_bytes: out = SHA-256(bytes). `out` may lie in `bytes`. */
 void sha256_bytes(const uint8_t *bytes, size_t count, uint8_t out[HASH_BYTES]);
 
 /* sha256_tagged: out = SHA-256(tag | bytes), without copying them. */
 void sha256_tagged(uint8_t tag, const uint8_t *bytes, size_t count, uint8_t out[HASH_BYTES]);
 
 /* sha256_many: out[i] = SHA-256 of the i-th of `count` messages of `message_bytes` each, which lie
- * one after the other. The context is looked up once. */
+ * one after the other; `out` is apart from them. */
 void sha256_many(const uint8_t *messages, size_t message_bytes, size_t count,
                  uint8_t (*out)[HASH_BYTES]);
 

@@ -5,13 +5,6 @@
 
 void merkle_leaf(const uint8_t *entry, size_t count, uint8_t leaf[HASH_BYTES])
 {
-    uint8_t stack[512];
-    if (count < sizeof stack) {
-        stack[0] = 0;
-        if (count > 0) memcpy(stack + 1, entry, count);
-        sha256_bytes(stack, count + 1, leaf);
-        return;
-    }
     sha256_tagged(0, entry, count, leaf);
 }
 

@@ -109,10 +109,33 @@ static void hash_domains_are_distinct_and_incremental_equals_whole(void **state)
     crypto_generichash_blake2b_salt_personal(expected, 32, text, sizeof text, NULL, 0, NULL,
                                              personal);
     assert_memory_equal(digests[HASH_BLOCK], expected, 32);
-    uint8_t a[32], b[32];
-    sha256_bytes(text, sizeof text, a);
-    SHA256(text, sizeof text, b);
-    assert_memory_equal(a, b, 32);
+}
+
+static void sha256_forms_equal_the_one_shot_for_every_length(void **state)
+{
+    (void)state;
+    enum { COUNT_MAX = 400, MESSAGES = 3 };
+    static uint8_t bytes[1 + MESSAGES * COUNT_MAX];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * 151 + (i >> 8) + 3);
+    }
+    for (size_t n = 0; n <= COUNT_MAX; n++) {
+        uint8_t expected[32], got[32], many[MESSAGES][32], inside[COUNT_MAX + 32];
+        SHA256(bytes + 1, n, expected);
+        sha256_bytes(bytes + 1, n, got);
+        assert_memory_equal(got, expected, 32);
+        memcpy(inside, bytes + 1, n);
+        sha256_bytes(inside, n, inside);
+        assert_memory_equal(inside, expected, 32);
+        SHA256(bytes, n + 1, expected);
+        sha256_tagged(bytes[0], bytes + 1, n, got);
+        assert_memory_equal(got, expected, 32);
+        sha256_many(bytes + 1, n, MESSAGES, many);
+        for (size_t i = 0; i < MESSAGES; i++) {
+            SHA256(bytes + 1 + i * n, n, expected);
+            assert_memory_equal(many[i], expected, 32);
+        }
+    }
 }
 
 int main(void)
@@ -122,6 +145,7 @@ int main(void)
         cmocka_unit_test(merkle_frontier_equals_the_definition_for_all_sizes),
         cmocka_unit_test(merkle_proofs_verify_and_every_mutation_fails),
         cmocka_unit_test(hash_domains_are_distinct_and_incremental_equals_whole),
+        cmocka_unit_test(sha256_forms_equal_the_one_shot_for_every_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
