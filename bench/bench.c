@@ -34,7 +34,7 @@ static _Noreturn void usage(const struct bench *bench, const struct bench_option
 {
     fprintf(stderr, "usage: %s [--json] [--rounds N]", bench->name);
     for (size_t i = 0; i < count; i++) {
-        fprintf(stderr, " [%s N]", options[i].name);
+        fprintf(stderr, " [%s %s]", options[i].name, options[i].value ? "N" : "TEXT");
     }
     fprintf(stderr, "\n");
     exit(2);
@@ -50,6 +50,13 @@ static bool number_of(const char *text, uint64_t max, uint64_t *value)
     return true;
 }
 
+static bool option_take(const struct bench_option *option, const char *text)
+{
+    if (option->value) return number_of(text, option->max, option->value);
+    if (*text) *option->text = text;
+    return *text;
+}
+
 void bench_options(struct bench *bench, int argc, char **argv, const struct bench_option *options,
                    size_t count)
 {
@@ -62,8 +69,7 @@ void bench_options(struct bench *bench, int argc, char **argv, const struct benc
         const char *next = i + 1 < argc ? argv[i + 1] : "";
         bool known = strcmp(argv[i], "--rounds") == 0 && number_of(next, BENCH_ROUNDS_MAX, &rounds);
         for (size_t j = 0; j < count && !known; j++) {
-            known = strcmp(argv[i], options[j].name) == 0 &&
-                    number_of(next, options[j].max, options[j].value);
+            known = strcmp(argv[i], options[j].name) == 0 && option_take(&options[j], next);
         }
         if (!known) usage(bench, options, count);
         i++;

@@ -28,12 +28,13 @@ uint64_t bench_random(uint64_t *state);
 /* bench_must ends the program with the status's text unless it is STATUS_OK. */
 void bench_must(const char *bench, enum status status);
 
-/* Command line. An option that takes a number is named in the list of bench_options; `--json` and
- * `--rounds N` are understood by all. A wrong line prints the usage and exits 2. */
+/* Command line. An option that takes a number, or a text, is named in the list of bench_options;
+ * `--json` and `--rounds N` are understood by all. A wrong line prints the usage and exits 2. */
 struct bench_option {
     const char *name; /* "--records" */
-    uint64_t *value;  /* holds the default */
+    uint64_t *value;  /* a number from 1 on; holds the default */
     uint64_t max;
+    const char **text; /* instead of a number, where value is NULL; holds the default */
 };
 struct bench {
     const char *name; /* "tree" */

@@ -95,7 +95,7 @@ static void measure(struct store *store, uint64_t records, uint64_t changed)
 int main(int argc, char **argv)
 {
     uint64_t records = 1000000;
-    const struct bench_option options[] = {{"--records", &records, 100000000}};
+    const struct bench_option options[] = {{"--records", &records, 100000000, NULL}};
     bench_options(&bench, argc, argv, options, 1);
     struct store *store;
     bench_must("tree", hash_init());
