@@ -80,7 +80,8 @@ static enum status refuse_existing(struct io *io, const char *path)
 enum status journal_path(const char *dir, const char *name, char path[IO_PATH_MAX])
 {
     int count = snprintf(path, IO_PATH_MAX, "%s/%s", dir, name);
-    return count > 0 && count < IO_PATH_MAX ? STATUS_OK : STATUS_RANGE;
+    assert(count > 0);
+    return count < IO_PATH_MAX ? STATUS_OK : STATUS_RANGE;
 }
 
 enum status journal_format(struct io *io, const char *dir, const struct journal_identity *identity,
@@ -89,8 +90,8 @@ enum status journal_format(struct io *io, const char *dir, const struct journal_
     assert(identity->incarnation != 0);
     char ring[IO_PATH_MAX], super[IO_PATH_MAX];
     if (!journal_geometry_ok(geometry)) return STATUS_RANGE;
-    TRY(journal_path(dir, JOURNAL_FILE, ring));
     TRY(journal_path(dir, JOURNAL_SUPERBLOCK_FILE, super));
+    TRY(journal_path(dir, JOURNAL_FILE, ring));
     TRY(refuse_existing(io, super));
     TRY(format_ring(io, dir, ring, geometry, identity->incarnation));
     struct superblock body = {.sequence = 1,

@@ -103,6 +103,8 @@ static void scan_chunk(struct scan *scan, uint64_t offset, uint64_t count)
 
 /* ---- walking ---- */
 
+/* Judges group `seq` at the head by its units' stamps. A crash leaves units of older groups in it, and
+ * nothing else that does not fit. */
 static enum group_verdict examine(const struct scan *scan, uint64_t seq, uint64_t *bytes)
 {
     const struct journal *journal = scan->journal;
@@ -119,8 +121,9 @@ static enum group_verdict examine(const struct scan *scan, uint64_t seq, uint64_
     }
     bool rotten = false, torn = false;
     for (uint64_t i = 0; i < count; i++) {
-        rotten |= unit[i].rotten;
-        torn |= unit[i].seq != seq || unit[i].index != i || unit[i].count != count;
+        bool member = unit[i].index == i && unit[i].count == count;
+        rotten |= unit[i].rotten || unit[i].seq > seq || (unit[i].seq == seq && !member);
+        torn |= unit[i].seq < seq;
     }
     return rotten ? GROUP_ROTTEN : torn ? GROUP_TORN : GROUP_WHOLE;
 }
