@@ -98,7 +98,7 @@ enum status merkle_verify(const uint8_t leaf[HASH_BYTES], uint64_t index, uint64
         if (sn == 0) return STATUS_BAD_PROOF;
         if ((fn & 1) || fn == sn) {
             merkle_node(path[i], hash, hash);
-            while (!(fn & 1) && fn != 0) {
+            while (!(fn & 1)) { /* ends: fn is odd, or it is sn, which is not 0 */
                 fn >>= 1;
                 sn >>= 1;
             }

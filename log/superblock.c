@@ -152,11 +152,12 @@ static unsigned support(const struct copies *copies, uint32_t copy)
     return count;
 }
 
+/* `body` is of a later sequence. */
 static bool is_child(const struct superblock *body, const struct superblock *parent,
                      const uint8_t parent_sum[16])
 {
-    return parent->sequence < UINT64_MAX && body->sequence == parent->sequence + 1 &&
-           body->parent_low == load_u64(parent_sum) &&
+    assert(body->sequence > parent->sequence);
+    return body->sequence == parent->sequence + 1 && body->parent_low == load_u64(parent_sum) &&
            body->parent_high == load_u64(parent_sum + 8);
 }
 

@@ -2,6 +2,7 @@
 #include "tests/support_cmocka.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 #include "log/amount.h"
 #include "log/bytes.h"
@@ -53,6 +54,54 @@ static void bytes_round_trip_little_endian(void **state)
     assert_int_equal(read_u32(&r), 0x07060504);
     assert_true(read_u64(&r) == UINT64_C(0x0f0e0d0c0b0a0908));
     assert_int_equal(reader_end(&r), STATUS_OK);
+}
+
+static void bytes_read_past_the_end_is_zero_and_write_past_it_writes_nothing(void **state)
+{
+    (void)state;
+    static const size_t widths[] = {1, 2, 4, 8, 5};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        for (size_t room = 0; room <= 8; room++) {
+            const uint8_t in[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+            uint8_t copy[5] = {9, 9, 9, 9, 9}, out[9] = {0};
+            struct reader r = reader_of(in, room);
+            struct writer w = writer_of(out, room);
+            uint64_t value = 0;
+            switch (widths[i]) {
+            case 1: value = read_u8(&r), write_u8(&w, 0xff); break;
+            case 2: value = read_u16(&r), write_u16(&w, 0xffff); break;
+            case 4: value = read_u32(&r), write_u32(&w, UINT32_MAX); break;
+            case 8: value = read_u64(&r), write_u64(&w, UINT64_MAX); break;
+            default:
+                read_copy(&r, copy, 5);
+                write_copy(&w, in, 5);
+                value = copy[0] & copy[4];
+            }
+            bool fits = room >= widths[i];
+            assert_int_equal(value != 0, fits);
+            assert_int_equal(r.status, fits ? STATUS_OK : STATUS_TRUNCATED);
+            assert_int_equal(w.status, fits ? STATUS_OK : STATUS_FULL);
+            assert_int_equal(writer_bytes(&w), fits ? widths[i] : 0);
+            assert_int_equal(out[0], fits ? 0xff : 0);
+            assert_int_equal(out[widths[i]], 0);
+        }
+    }
+}
+
+static void bytes_first_fault_is_the_one_that_counts(void **state)
+{
+    (void)state;
+    uint8_t bytes[2] = {0};
+    struct reader r = reader_of(bytes, sizeof bytes);
+    struct writer w = writer_of(bytes, sizeof bytes);
+    reader_fail(&r, STATUS_RANGE);
+    reader_fail(&r, STATUS_CORRUPT);
+    assert_int_equal(reader_end(&r), STATUS_RANGE);
+    writer_fail(&w, STATUS_RANGE);
+    writer_fail(&w, STATUS_CORRUPT);
+    assert_int_equal(w.status, STATUS_RANGE);
+    write_u8(&w, 7);
+    assert_int_equal(bytes[0], 0);
 }
 
 static void bytes_huge_length_does_not_wrap(void **state)
@@ -124,6 +173,8 @@ int main(void)
         cmocka_unit_test(bytes_first_fault_sticks_and_reads_answer_zero),
         cmocka_unit_test(bytes_end_refuses_what_is_left),
         cmocka_unit_test(bytes_round_trip_little_endian),
+        cmocka_unit_test(bytes_read_past_the_end_is_zero_and_write_past_it_writes_nothing),
+        cmocka_unit_test(bytes_first_fault_is_the_one_that_counts),
         cmocka_unit_test(bytes_huge_length_does_not_wrap),
         cmocka_unit_test(amount_refuses_every_wrap),
         cmocka_unit_test(share_floor_rounds_down_and_shares_never_exceed_the_whole),

@@ -208,6 +208,47 @@ static void journal_refuses_a_body_that_never_fits(void **state)
     OK(jt_append(&jt, JOURNAL_BLOCK, 45000));
 }
 
+static void journal_refuses_parts_that_never_fit_together(void **state)
+{
+    (void)state;
+    static uint8_t body[JT_GROUP_BYTES + 1];
+    struct bytes parts[2] = {{body, sizeof body}, {body, 0}};
+    uint64_t lsn = 77;
+    assert_int_equal(journal_append(jt.journal, JOURNAL_CERT, 1, parts, 1, &lsn), STATUS_RANGE);
+    parts[0].count = parts[1].count = JT_GROUP_BYTES;
+    assert_int_equal(journal_append(jt.journal, JOURNAL_CERT, 1, parts, 2, &lsn), STATUS_RANGE);
+    assert_int_equal(journal_check_room(jt.journal, JOURNAL_CERT, SIZE_MAX), STATUS_RANGE);
+    assert_int_equal(journal_check_room(jt.journal, JOURNAL_CERT, JT_GROUP_BYTES), STATUS_RANGE);
+    assert_int_equal(lsn, 77);
+    assert_int_equal(journal_next_lsn(jt.journal), 1);
+}
+
+/* When blocks and votes find no more room, each other type does; only a checkpoint may take the last 1/64. */
+static void journal_each_other_type_finds_room_where_blocks_do_not(void **state)
+{
+    (void)state;
+    static const enum journal_type types[] = {JOURNAL_TIMEOUT, JOURNAL_RESERVE, JOURNAL_CERT,
+                                              JOURNAL_EPOCH, JOURNAL_RELEASE};
+    enum status status;
+    while ((status = jt_append(&jt, JOURNAL_VOTE, 3000)) == STATUS_OK) {
+        OK(jt_run(&jt));
+    }
+    assert_int_equal(status, STATUS_FULL);
+    assert_int_equal(journal_check_room(jt.journal, JOURNAL_BLOCK, 1), STATUS_FULL);
+    for (size_t i = 0; i < 5; i++) {
+        OK(jt_append(&jt, types[i], 10));
+        OK(jt_run(&jt));
+    }
+    while ((status = jt_append(&jt, JOURNAL_CERT, 10)) == STATUS_OK) {
+        OK(jt_run(&jt));
+    }
+    assert_int_equal(status, STATUS_FULL);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(journal_check_room(jt.journal, types[i], 10), STATUS_FULL);
+    }
+    OK(journal_check_room(jt.journal, JOURNAL_CHECKPOINT, 10));
+}
+
 static void journal_wraps_many_times(void **state)
 {
     (void)state;
@@ -487,6 +528,9 @@ static void journal_geometry_follows_the_block_size(void **state)
     assert_in_range(geometry.group_bytes_max, 17 * mib, JOURNAL_GROUP_BYTES_MAX);
     assert_int_equal(journal_geometry_make(16384 * mib, 31 * mib, 32, &geometry), STATUS_RANGE);
     assert_int_equal(journal_geometry_make(64 * mib, 0, 32, &geometry), STATUS_RANGE);
+    assert_int_equal(journal_geometry_make(16384 * mib, JOURNAL_GROUP_BYTES_MAX + 1, 1, &geometry),
+                     STATUS_RANGE);
+    assert_int_equal(journal_geometry_make(16384 * mib, 1, UINT64_MAX, &geometry), STATUS_RANGE);
 }
 
 /* The same code on real files, by each driver that this machine permits. */
@@ -586,6 +630,8 @@ int main(void)
         TEST(journal_batches_what_arrives_meanwhile),
         TEST(journal_is_busy_when_all_groups_are_on_their_way),
         TEST(journal_refuses_a_body_that_never_fits),
+        TEST(journal_refuses_parts_that_never_fit_together),
+        TEST(journal_each_other_type_finds_room_where_blocks_do_not),
         TEST(journal_wraps_many_times),
         TEST(journal_keeps_the_last_eighth_from_blocks_and_votes),
         TEST(journal_block_leaves_room_for_its_vote),

@@ -87,6 +87,21 @@ static void merkle_proofs_verify_and_every_mutation_fails(void **state)
     }
 }
 
+static void merkle_leaf_hashes_a_zero_and_the_entry(void **state)
+{
+    (void)state;
+    static uint8_t bytes[1024];
+    for (size_t i = 0; i < sizeof bytes - 1; i++) {
+        bytes[i + 1] = (uint8_t)(i * 7 + 1);
+    }
+    for (size_t count = 0; count < sizeof bytes; count++) {
+        uint8_t leaf[32], expected[32];
+        merkle_leaf(count ? bytes + 1 : NULL, count, leaf);
+        SHA256(bytes, count + 1, expected);
+        assert_memory_equal(leaf, expected, 32);
+    }
+}
+
 static void hash_domains_are_distinct_and_incremental_equals_whole(void **state)
 {
     (void)state;
@@ -143,6 +158,7 @@ int main(void)
     assert_int_equal(hash_init(), STATUS_OK);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merkle_frontier_equals_the_definition_for_all_sizes),
+        cmocka_unit_test(merkle_leaf_hashes_a_zero_and_the_entry),
         cmocka_unit_test(merkle_proofs_verify_and_every_mutation_fails),
         cmocka_unit_test(hash_domains_are_distinct_and_incremental_equals_whole),
         cmocka_unit_test(sha256_forms_equal_the_one_shot_for_every_length),

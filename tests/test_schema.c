@@ -83,6 +83,45 @@ static void schema_refuses_truncation_at_every_length_and_trailing_bytes(void **
     assert_int_equal(schema_check(&outer_schema, bytes, count + 1), STATUS_TRAILING);
 }
 
+/* Lengths and counts above 65,535 take four bytes. */
+#define WIDE_FIELDS(F)                                                                             \
+    F(SIGNATURE, _, signature, 0, 0, NONE, "64 bytes")                                             \
+    F(BYTES, _, blob, 0, 70000, NONE, "bytes")                                                     \
+    F(TEXT, _, note, 1, 65536, NONE, "text")                                                       \
+    F(LIST, inner, many, 0, 65536, NONE, "list")
+SCHEMA_DECLARE(wide, WIDE_FIELDS)
+SCHEMA_DEFINE(wide, WIDE_FIELDS, "wide")
+
+static void schema_lengths_take_four_bytes_when_the_bound_needs_them(void **state)
+{
+    (void)state;
+    static uint8_t bytes[200 * 1024], again[200 * 1024], blob[70000];
+    struct wide in = {.signature = {1, [63] = 2}, .blob = {blob, sizeof blob}}, out;
+    uint8_t list[128];
+    struct outer few = sample(list, sizeof list);
+    size_t count, again_count, cut[3] = {64 + 3, 64 + 4 + 70000 + 3, 0};
+    in.note = (struct bytes){(const uint8_t *)"a", 1};
+    in.many = few.many;
+    assert_int_equal(wide_encode(&in, bytes, sizeof bytes, &count), STATUS_OK);
+    assert_int_equal(count, 64 + 4 + 70000 + 4 + 1 + 4 + 2 * 34);
+    assert_int_equal(load_u32(bytes + 64), 70000);
+    assert_int_equal(wide_decode(bytes, count, &out), STATUS_OK);
+    assert_int_equal(schema_check(&wide_schema, bytes, count), STATUS_OK);
+    assert_int_equal(out.many.count, 2);
+    assert_int_equal(wide_encode(&out, again, sizeof again, &again_count), STATUS_OK);
+    assert_int_equal(again_count, count);
+    assert_memory_equal(again, bytes, count);
+    cut[2] = count - 2 * 34 - 1;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(wide_decode(bytes, cut[i], &out), STATUS_TRUNCATED);
+        assert_int_equal(schema_check(&wide_schema, bytes, cut[i]), STATUS_TRUNCATED);
+    }
+    store_u32(bytes + 64, 70001);
+    assert_int_equal(wide_decode(bytes, count, &out), STATUS_RANGE);
+    assert_int_equal(schema_check(&wide_schema, bytes, count), STATUS_RANGE);
+    assert_int_equal(wide_encode(&in, again, count - 1, &again_count), STATUS_FULL);
+}
+
 /* A cheap deterministic generator; the tests' own, so that a run can be repeated. */
 static uint64_t next(uint64_t *x)
 {
@@ -130,6 +169,22 @@ static void schema_text_refuses_what_is_not_plain_utf8(void **state)
         {"plain", 5, true},
         {"\xc3\xa9", 2, true},
         {"\xf0\x9f\x8c\x8a", 4, true},
+        {" ~", 2, true},
+        {"\xc2\xa0\xdf\xbf", 4, true},
+        {"\xe0\xa0\x80\xef\xbf\xbf", 6, true},
+        {"\xed\x9f\xbf\xee\x80\x80", 6, true},
+        {"\xf0\x90\x80\x80", 4, true},
+        {"\xf4\x8f\xbf\xbf", 4, true},
+        {"", 0, true},
+        {"\x1f", 1, false},
+        {"\x80", 1, false},
+        {"\xc1\xbf", 2, false},
+        {"\xc3\x28", 2, false},
+        {"\xc3\xc0", 2, false},
+        {"\xe1\x80", 2, false},
+        {"\xe1\x80\x7f", 3, false},
+        {"\xf5\x80\x80\x80", 4, false},
+        {"\xf0\x8f\xbf\xbf", 4, false},
         {"a\nb", 3, false},
         {"\x7f", 1, false},
         {"a\0b", 3, false},
@@ -195,6 +250,7 @@ int main(void)
         cmocka_unit_test(schema_encode_decode_is_identity),
         cmocka_unit_test(schema_refuses_truncation_at_every_length_and_trailing_bytes),
         cmocka_unit_test(schema_generated_code_and_description_agree_on_mutated_bytes),
+        cmocka_unit_test(schema_lengths_take_four_bytes_when_the_bound_needs_them),
         cmocka_unit_test(schema_text_refuses_what_is_not_plain_utf8),
         cmocka_unit_test(block_open_refuses_every_flipped_bit),
     };

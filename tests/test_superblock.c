@@ -1,10 +1,12 @@
 /* The superblock: at each moment two copies agree, and nothing less is believed. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "log/superblock.h"
 #include "tests/support_cmocka.h"
 #include "tests/support_disk.h"
+#include "tests/support_memory.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
 
@@ -239,6 +241,134 @@ static void superblock_of_another_version_is_unsupported(void **state)
     assert_int_equal(load(&found), STATUS_UNSUPPORTED);
 }
 
+/* Bytes that the writer never makes, behind a checksum that fits. */
+static void superblock_copy_of_foreign_framing_is_corrupt(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t at;
+        uint8_t flip;
+        const char *what;
+    } rows[] = {{20, 1, "magic"},
+                {27, 0x80, "a body that passes the sector"},
+                {26, 1, "a body longer than its fields"},
+                {26, 8, "a body shorter than its fields"},
+                {28, 1, "sequence 0"},
+                {308, 2, "a clean mark that is neither 0 nor 1"},
+                {309, 1, "a byte behind the body"},
+                {4095, 1, "the last byte"}};
+    static uint8_t bytes[SUPERBLOCK_COPY_BYTES];
+    struct superblock first = body(), found;
+    uint8_t sum[16];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        superblock_copy_encode(&first, 2, bytes);
+        bytes[rows[i].at] ^= rows[i].flip;
+        checksum128(bytes + 20, sizeof bytes - 20, 0, bytes);
+        enum status status = superblock_copy_decode(bytes, 2, &found, sum);
+        if (status != STATUS_CORRUPT) fail_msg("%s: %s", rows[i].what, status_name(status));
+    }
+    superblock_copy_encode(&first, 2, bytes);
+    checksum128(bytes + 20, sizeof bytes - 20, 0, bytes);
+    OK(superblock_copy_decode(bytes, 2, &found, sum));
+}
+
+static void superblock_takes_the_newest_quorum_wherever_it_lies(void **state)
+{
+    (void)state;
+    struct superblock found, first = body(), next = child_of(&first, 3);
+    for (uint32_t a = 0; a < 4; a++) {
+        for (uint32_t b = 0; b < a; b++) {
+            for (uint32_t copy = 0; copy < 4; copy++) {
+                put(copy == a || copy == b ? &next : &first, copy);
+            }
+            OK(load(&found));
+            assert_int_equal(found.sequence, 2);
+        }
+    }
+}
+
+static void superblock_lone_child_names_both_halves_of_its_parent(void **state)
+{
+    (void)state;
+    struct superblock found, first = body(), next = child_of(&first, 3);
+    next.parent_high ^= 1;
+    put(&next, 1);
+    assert_int_equal(load(&found), STATUS_AMNESIA);
+    next.parent_high ^= 1;
+    next.parent_low ^= 1;
+    put(&next, 1);
+    assert_int_equal(load(&found), STATUS_AMNESIA);
+    next.parent_low ^= 1;
+    put(&next, 1);
+    OK(load(&found));
+    assert_int_equal(found.sequence, 1);
+}
+
+static void superblock_takes_the_last_sequence_that_there_is(void **state)
+{
+    (void)state;
+    struct superblock found, last = body();
+    last.sequence = UINT64_MAX - 1;
+    struct superblock end = child_of(&last, 1); /* its sequence has no successor */
+    for (uint32_t copy = 0; copy < 4; copy++) {
+        put(copy < 2 ? &last : &end, copy);
+    }
+    OK(load(&found));
+    assert_true(found.sequence == UINT64_MAX);
+}
+
+static void superblock_offers_nothing_after_a_failure(void **state)
+{
+    (void)state;
+    struct io_op op;
+    OK(superblock_open(&file, &io, PATH, &why));
+    OK(superblock_repair(file));
+    struct superblock next = *superblock_current(file);
+    superblock_update(file, &next);
+    assert_true(superblock_next_op(file, &op));
+    op.status = STATUS_IO;
+    assert_int_equal(superblock_completed(file, &op), STATUS_IO);
+    assert_false(superblock_next_op(file, &op));
+    assert_int_equal(superblock_settle(file), STATUS_ABANDONED);
+    assert_int_equal(superblock_current(file)->sequence, 1);
+}
+
+static enum status format_load_open(struct io *on, const char *home)
+{
+    struct superblock found, first = body();
+    char path[64];
+    (void)snprintf(path, sizeof path, "%s/super", home);
+    TRY(superblock_format(on, home, path, &first));
+    TRY(superblock_load(on, path, &found, &why));
+    return superblock_open(&file, on, path, &why);
+}
+
+static void superblock_without_memory_says_so(void **state)
+{
+    (void)state;
+    char home[] = "/tmp/cairn-superblock-XXXXXX", path[64];
+    struct io real;
+    unsigned failures = 0;
+    assert_non_null(mkdtemp(home));
+    (void)snprintf(path, sizeof path, "%s/super", home);
+    OK(io_posix_init(&real, 16));
+    for (uint64_t nth = 1;; nth++) {
+        memory_fail_at(nth, nth % 2 == 0);
+        enum status status = format_load_open(&real, home);
+        bool failed = memory_failed();
+        (void)unlink(path);
+        assert_int_equal(status, failed ? STATUS_NO_MEMORY : STATUS_OK);
+        if (!failed) break;
+        assert_null(file);
+        failures++;
+    }
+    assert_int_equal(failures, 4);
+    superblock_close(file);
+    file = NULL;
+    io_deinit(&real);
+    assert_int_equal(rmdir(home), 0);
+}
+
 static void superblock_missing_file_is_amnesia(void **state)
 {
     (void)state;
@@ -466,6 +596,12 @@ int main(void)
         TEST(superblock_finds_a_misplaced_copy),
         TEST(superblock_finds_every_flipped_bit),
         TEST(superblock_of_another_version_is_unsupported),
+        TEST(superblock_copy_of_foreign_framing_is_corrupt),
+        TEST(superblock_takes_the_newest_quorum_wherever_it_lies),
+        TEST(superblock_lone_child_names_both_halves_of_its_parent),
+        TEST(superblock_takes_the_last_sequence_that_there_is),
+        TEST(superblock_offers_nothing_after_a_failure),
+        TEST(superblock_without_memory_says_so),
         TEST(superblock_missing_file_is_amnesia),
         TEST(superblock_format_never_overwrites),
         TEST(superblock_open_writes_nothing),
