@@ -1,6 +1,7 @@
 /* The full checks of apply/invariant.h. */
 #include "apply/invariant.h"
 #include "apply/operation.h"
+#include "apply/store_internal.h"
 #include "apply/tables.h"
 
 #define SUPPLY_ASSETS_MAX 1 /* the coin; a module that defines assets raises it */
@@ -141,13 +142,10 @@ enum status invariant_check_all(struct store *store,
                                                const char *text),
                                 void *context, uint64_t *checked)
 {
-    static const uint8_t SLOT = 0;
     struct full_check check = {.report = report, .context = context};
-    struct bytes value = store_get(store, TABLE_HEAD, &SLOT);
-    uint64_t height = value.at ? load_u64(value.at) : 0;
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         check.table = &TABLES[i];
-        TRY(store_scan(store, TABLES[i].number, height, NULL, check_record, &check));
+        TRY(store_scan(store, TABLES[i].number, store->height, NULL, check_record, &check));
     }
     check_supply(&check, store);
     check_params(&check, store);

@@ -2,7 +2,9 @@
 #include "apply/invariant.h"
 
 #include "apply/operation.h"
+#include "apply/store_internal.h"
 #include "tests/support_chain.h"
+#include "tests/support_memory.h"
 
 struct heard {
     unsigned count;
@@ -134,6 +136,258 @@ static void invariants_name_each_damage(void **state)
     fold_close(&chain);
 }
 
+/* Records that are there and cannot be read, or say what cannot be. */
+static void invariants_name_each_damaged_record_of_the_chain(void **state)
+{
+    (void)state;
+    static const uint8_t ZEROS[256] = {0}, ONES[256] = {1, 1, 1, 1, 1, 1, 1, 1};
+    static const uint8_t NINE[1] = {9}, COIN_1[4] = {1}, EPOCH_1[8] = {1};
+    static const uint8_t SCHEDULED[1] = {PARAMS_SCHEDULED}, NEXT[1] = {PARAMS_NEXT};
+    uint8_t supply[supply_bytes_max], bytes[frontier_record_bytes_max];
+    store_u64(supply, 1);
+    store_u64(supply + 8, 0);
+    check(TABLE_HEAD, NINE, ZEROS, chain_head_bytes_max, INVARIANT_I5); /* no such slot */
+    check(TABLE_HEAD, ZEROS, ONES, 9, INVARIANT_I42);
+    check(TABLE_FRONTIER, ZEROS, NULL, 0, INVARIANT_I42);
+    check(TABLE_SUPPLY, ZEROS, supply, 15, INVARIANT_I2);
+    check(TABLE_SUPPLY, COIN_1, supply, 16, INVARIANT_I2); /* an asset that nobody made */
+    check(TABLE_PARAMS, ZEROS, ONES, 9, INVARIANT_I32);
+    check(TABLE_PARAMS, NEXT, ONES, 9, INVARIANT_I32);
+    check(TABLE_VALIDATORS, ZEROS, ONES, 9, INVARIANT_I42);
+    check(TABLE_EPOCH, ZEROS, ONES, 9, INVARIANT_I42);
+    check(TABLE_VALIDATORS, EPOCH_1, ONES, 9, INVARIANT_I5); /* of an epoch that is not in force */
+
+    struct frontier_record frontier = {.count = 3, .nodes = {ONES, 32}}; /* 3 leaves: 2 nodes */
+    struct writer w = writer_of(bytes, sizeof bytes);
+    frontier_record_write(&w, &frontier);
+    check(TABLE_FRONTIER, ZEROS, bytes, writer_bytes(&w), INVARIANT_I42);
+
+    /* What is scheduled is checked when it is frozen, not before. */
+    struct params params;
+    params_default(&params);
+    params.fee_burn_bps--;
+    w = writer_of(bytes, sizeof bytes);
+    params_write(&w, &params);
+    check(TABLE_PARAMS, SCHEDULED, bytes, writer_bytes(&w), INVARIANT_NONE);
+    check(TABLE_PARAMS, NEXT, bytes, writer_bytes(&w), INVARIANT_I32);
+}
+
+/* The epoch record of the chain, changed, with what it freezes beside it. */
+enum frozen { FROZEN_GOOD, FROZEN_NO_PARAMS, FROZEN_BAD_PARAMS, FROZEN_NO_SET, FROZEN_OTHER };
+
+static void check_epoch(uint64_t height, uint64_t time_us, bool ends, enum frozen frozen, bool good)
+{
+    static const uint8_t SLOT[1] = {0}, NEXT[1] = {PARAMS_NEXT}, EPOCH_1[8] = {1};
+    struct fold chain;
+    struct heard heard = {0};
+    struct epoch_record epoch;
+    struct validators validators;
+    struct validator_list set;
+    uint8_t bytes[validators_bytes_max];
+    uint64_t checked;
+    open_used(&chain);
+    struct store *store = ledger_store(chain.ledger);
+    fold_apply(&chain);
+    next_height(&chain);
+    struct bytes value = store_get(store, TABLE_EPOCH, SLOT);
+    assert_int_equal(epoch_record_decode(value.at, value.count, &epoch), STATUS_OK);
+    struct bytes current = store_get(store, TABLE_VALIDATORS, (const uint8_t[8]){0});
+    assert_int_equal(validators_decode(current.at, current.count, &validators), STATUS_OK);
+    validator_list_of(&validators.entries, &set);
+    epoch.base_height = height;
+    epoch.base_time_us = time_us;
+    epoch.end_at = ends ? 3 : UINT64_MAX;
+    validator_set_hash(&set, &chain.params, epoch.next_set_hash);
+    epoch.next_set_hash[31] ^= frozen == FROZEN_OTHER;
+    memcpy(bytes, current.at, current.count);
+    if (frozen != FROZEN_NO_SET)
+        assert_int_equal(store_put(store, TABLE_VALIDATORS, EPOCH_1, bytes, current.count),
+                         STATUS_OK);
+    struct writer w = writer_of(bytes, sizeof bytes);
+    epoch_record_write(&w, &epoch);
+    assert_int_equal(store_put(store, TABLE_EPOCH, SLOT, bytes, writer_bytes(&w)), STATUS_OK);
+    w = writer_of(bytes, sizeof bytes);
+    params_write(&w, &chain.params);
+    if (frozen != FROZEN_NO_PARAMS)
+        assert_int_equal(store_put(store, TABLE_PARAMS, NEXT, bytes,
+                                   writer_bytes(&w) - (frozen == FROZEN_BAD_PARAMS)),
+                         STATUS_OK);
+    assert_int_equal(store_block_end(store, chain.height + 1), STATUS_OK);
+    assert_int_equal(invariant_check_all(store, hear, &heard, &checked), STATUS_OK);
+    assert_int_equal(has_heard(&heard, INVARIANT_I42), !good);
+    fold_close(&chain);
+}
+
+static void invariants_name_an_epoch_that_cannot_be(void **state)
+{
+    (void)state;
+    check_epoch(0, 0, false, FROZEN_GOOD, true);
+    check_epoch(3, 0, false, FROZEN_GOOD, true); /* the head is at 3 */
+    check_epoch(4, 0, false, FROZEN_GOOD, false);
+    check_epoch(0, UINT64_MAX, false, FROZEN_GOOD, false);
+    check_epoch(0, 0, true, FROZEN_GOOD, true);
+    check_epoch(0, 0, true, FROZEN_NO_PARAMS, false);
+    check_epoch(0, 0, true, FROZEN_BAD_PARAMS, false);
+    check_epoch(0, 0, true, FROZEN_NO_SET, false);
+    check_epoch(0, 0, true, FROZEN_OTHER, false);
+    check_epoch(0, 0, false, FROZEN_OTHER, true); /* nothing is announced yet */
+}
+
+static void invariants_name_a_tree_that_has_another_root_than_its_records(void **state)
+{
+    (void)state;
+    struct fold chain;
+    struct heard heard = {0};
+    uint64_t checked;
+    uint8_t root[HASH_BYTES];
+    open_used(&chain);
+    struct store *store = ledger_store(chain.ledger);
+    assert_int_equal(store_root(store, root), STATUS_OK);
+    store->tree.hashes.at[5] ^= 1;
+    assert_int_equal(invariant_check_all(store, hear, &heard, &checked), STATUS_OK);
+    assert_int_equal(heard.count, 1);
+    assert_true(has_heard(&heard, INVARIANT_I41));
+    fold_close(&chain);
+}
+
+static void invariants_without_memory_say_so(void **state)
+{
+    (void)state;
+    struct fold chain;
+    struct heard heard = {0};
+    unsigned failures = 0;
+    open_used(&chain);
+    for (uint64_t nth = 1;; nth++) {
+        uint64_t checked = 0;
+        memory_fail_at(nth, false);
+        enum status status =
+            invariant_check_all(ledger_store(chain.ledger), hear, &heard, &checked);
+        bool failed = memory_failed();
+        assert_int_equal(status, failed ? STATUS_NO_MEMORY : STATUS_OK);
+        if (!failed) break;
+        failures++;
+    }
+    assert_true(failures >= 2);
+    assert_int_equal(heard.count, 0);
+    fold_close(&chain);
+}
+
+/* ---- changed checks ---- */
+
+static void invariants_have_an_id_and_a_text_each(void **state)
+{
+    (void)state;
+#define X(number, id, costs, text)                                                                 \
+    assert_string_equal(invariant_id(INVARIANT_##id), #id);                                        \
+    assert_string_equal(invariant_text(INVARIANT_##id), text);
+    INVARIANT_LIST(X)
+#undef X
+    assert_string_equal(invariant_id(INVARIANT_NONE), "I?");
+    assert_string_equal(invariant_text(INVARIANT_NONE), "unknown invariant");
+    assert_string_equal(invariant_id((enum invariant)9999), "I?");
+    assert_string_equal(invariant_text((enum invariant)9999), "unknown invariant");
+}
+
+/* A record before and after a step; count 0: there is none. */
+struct change {
+    uint16_t table;
+    uint8_t before[16], after[16];
+    size_t before_count, after_count;
+};
+
+static void put_or_delete(struct store *store, const struct change *c, const uint8_t *bytes,
+                          size_t count)
+{
+    static const uint8_t KEY[64] = {7, 7, 7, 7};
+    const uint8_t *key = c->table == TABLE_ACCOUNT || c->table == TABLE_BALANCE ? KEY : KEY + 8;
+    if (count)
+        assert_int_equal(store_put(store, c->table, key, bytes, count), STATUS_OK);
+    else
+        assert_int_equal(store_delete(store, c->table, key), STATUS_OK);
+}
+
+static struct change_tally tally_of(const struct change *changes, size_t count, const uint8_t *only,
+                                    bool history)
+{
+    struct store *store;
+    struct change_tally tally;
+    assert_int_equal(store_open(&store, STORE_TABLES, TABLE_COUNT, 1000, 0), STATUS_OK);
+    for (size_t i = 0; i < count; i++) {
+        put_or_delete(store, &changes[i], changes[i].before, changes[i].before_count);
+    }
+    assert_int_equal(store_block_end(store, 0), STATUS_OK);
+    size_t mark = store_mark(store);
+    for (size_t i = 0; i < count; i++) {
+        put_or_delete(store, &changes[i], changes[i].after, changes[i].after_count);
+    }
+    change_tally_take(store, mark, only, history, &tally);
+    store_close(store);
+    return tally;
+}
+
+static void changed_checks_name_each_impossible_change(void **state)
+{
+    (void)state;
+    static const struct {
+        struct change change;
+        enum invariant broken;
+    } rows[] = {
+        {{TABLE_ACCOUNT, {4}, {5}, 8, 8}, INVARIANT_NONE},
+        {{TABLE_ACCOUNT, {0}, {1}, 0, 8}, INVARIANT_NONE},
+        {{TABLE_ACCOUNT, {4}, {3}, 8, 8}, INVARIANT_I34},
+        {{TABLE_ACCOUNT, {4}, {0}, 8, 0}, INVARIANT_I34},
+        {{TABLE_ACCOUNT, {4}, {5}, 8, 7}, INVARIANT_I5},
+        {{TABLE_ACCOUNT, {4}, {5}, 7, 8}, INVARIANT_I5},
+        {{TABLE_ACCOUNT, {0}, {0}, 0, 8}, INVARIANT_I5},
+        {{TABLE_BALANCE, {4}, {5}, 8, 8}, INVARIANT_NONE},
+        {{TABLE_BALANCE, {4}, {0}, 8, 0}, INVARIANT_NONE},
+        {{TABLE_BALANCE, {4}, {0}, 8, 8}, INVARIANT_I5},
+        {{TABLE_BALANCE, {4}, {5}, 8, 7}, INVARIANT_I5},
+        {{TABLE_BALANCE, {4}, {[7] = 0x80}, 8, 8}, INVARIANT_I4},
+        {{TABLE_SUPPLY, {4}, {4}, 16, 16}, INVARIANT_NONE},
+        {{TABLE_SUPPLY, {4}, {5}, 16, 16}, INVARIANT_I2},
+        {{TABLE_SUPPLY, {4}, {4}, 16, 0}, INVARIANT_I2},
+        {{TABLE_SUPPLY, {4}, {4}, 16, 15}, INVARIANT_I2},
+        {{TABLE_SUPPLY, {0}, {4}, 16, 16}, INVARIANT_I5},
+        {{TABLE_SUPPLY, {0}, {4}, 0, 16}, INVARIANT_I2},
+        {{TABLE_SUPPLY, {4}, {4, [8] = 1}, 16, 16}, INVARIANT_I2},
+        {{TABLE_PARKED, {4}, {5}, 12, 12}, INVARIANT_NONE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct change_tally tally = tally_of(&rows[i].change, 1, NULL, false);
+        if (tally.broken != rows[i].broken) fail_msg("row %zu: %s", i, invariant_id(tally.broken));
+    }
+}
+
+static void changed_checks_let_only_history_touch_the_chains_own_records(void **state)
+{
+    (void)state;
+    static const uint16_t tables[] = {TABLE_HEAD,  TABLE_PARAMS_HISTORY, TABLE_VALIDATORS,
+                                      TABLE_EPOCH, TABLE_FRONTIER,       TABLE_POSITION,
+                                      TABLE_PARAMS};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        struct change change = {tables[i], {1}, {2}, 8, 8};
+        assert_int_equal(tally_of(&change, 1, NULL, false).broken, INVARIANT_I42);
+        assert_int_equal(tally_of(&change, 1, NULL, true).broken, INVARIANT_NONE);
+    }
+}
+
+static void changed_checks_count_nonces_and_name_the_first_break(void **state)
+{
+    (void)state;
+    static const uint8_t KEY[32] = {7, 7, 7, 7}, OTHER[32] = {8};
+    struct change change = {TABLE_ACCOUNT, {4}, {7}, 8, 8};
+    struct change_tally tally = tally_of(&change, 1, KEY, false);
+    assert_int_equal(tally.broken, INVARIANT_NONE);
+    assert_int_equal(tally.nonces, 3);
+    assert_int_equal(tally.accounts, 1);
+    assert_int_equal(tally_of(&change, 1, OTHER, false).broken, INVARIANT_I34);
+    const struct change both[] = {{TABLE_BALANCE, {4}, {0}, 8, 8}, {TABLE_HEAD, {1}, {2}, 8, 8}};
+    assert_int_equal(tally_of(both, 2, NULL, false).broken, INVARIANT_I5);
+    const struct change turned[] = {both[1], both[0]};
+    assert_int_equal(tally_of(turned, 2, NULL, false).broken, INVARIANT_I42);
+}
+
 static void balance_weights_tell_accounts_pools_and_assets_apart(void **state)
 {
     (void)state;
@@ -161,6 +415,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(invariants_hold_on_an_honest_chain),
         cmocka_unit_test(invariants_name_each_damage),
+        cmocka_unit_test(invariants_name_each_damaged_record_of_the_chain),
+        cmocka_unit_test(invariants_name_an_epoch_that_cannot_be),
+        cmocka_unit_test(invariants_name_a_tree_that_has_another_root_than_its_records),
+        cmocka_unit_test(invariants_without_memory_say_so),
+        cmocka_unit_test(invariants_have_an_id_and_a_text_each),
+        cmocka_unit_test(changed_checks_name_each_impossible_change),
+        cmocka_unit_test(changed_checks_let_only_history_touch_the_chains_own_records),
+        cmocka_unit_test(changed_checks_count_nonces_and_name_the_first_break),
         cmocka_unit_test(balance_weights_tell_accounts_pools_and_assets_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
