@@ -1,5 +1,7 @@
 #include "apply/proof.h"
 
+#include <assert.h>
+
 #include "apply/ics23.h"
 #include "apply/store_internal.h"
 
@@ -103,7 +105,7 @@ static bool is_right(const struct ics23_inner *inner)
  * binary nodes with exactly one sibling and the prefixes that both trees use. */
 static bool leaf_fits(const struct spec *spec, const struct ics23_existence *e)
 {
-    return e->present && e->has_leaf && e->leaf.hash == ICS23_SHA256 &&
+    return e->has_leaf && e->leaf.hash == ICS23_SHA256 &&
            e->leaf.prehash_key == spec->prehash_key && e->leaf.prehash_value == ICS23_SHA256 &&
            e->leaf.length == spec->length && equal(e->leaf.prefix, LEAF_PREFIX, 1);
 }
@@ -176,23 +178,23 @@ static bool all_right(const struct spec *spec, const struct ics23_inner *path, s
     return true;
 }
 
-/* adjacent: no leaf lies between the two paths. Above the node where they part their steps are the
- * same; there one goes left and the other right; below, nothing lies between. */
+/* adjacent: no leaf lies between the two paths. Above the node where they part they turn the same way;
+ * there one goes left and the other right; below, nothing lies between. Both paths lead from different
+ * leaves to one root: unless two messages of one hash are known, steps that turn the same way are the
+ * same, and neither path ends before they part. */
 static bool adjacent(const struct spec *spec, const struct ics23_existence *left,
                      const struct ics23_existence *right)
 {
     size_t l = left->path_count, r = right->path_count;
-    while (l > 0 && r > 0) {
-        const struct ics23_inner *a = &left->path[l - 1], *b = &right->path[r - 1];
-        if (!equal(a->prefix, b->prefix.at, b->prefix.count) ||
-            !equal(a->suffix, b->suffix.at, b->suffix.count))
-            break;
-        l--;
-        r--;
+    assert(l > 0 && r > 0);
+    while (is_left(&left->path[l - 1]) == is_left(&right->path[r - 1])) {
+        const struct ics23_inner *a = &left->path[--l], *b = &right->path[--r];
+        assert(equal(a->prefix, b->prefix.at, b->prefix.count));
+        assert(equal(a->suffix, b->suffix.at, b->suffix.count));
+        assert(l > 0 && r > 0);
     }
-    if (l == 0 || r == 0) return false;
-    return is_left(&left->path[l - 1]) && is_right(&right->path[r - 1]) &&
-           all_right(spec, left->path, l - 1) && all_left(spec, right->path, r - 1);
+    return is_left(&left->path[l - 1]) && all_right(spec, left->path, l - 1) &&
+           all_left(spec, right->path, r - 1);
 }
 
 /* key_order compares in the order of the tree. */

@@ -441,6 +441,76 @@ static void proof_of_absence_needs_the_left_neighbour_on_the_left(void **state)
 
 /* A leaf hashes 65 bytes, as an inner node does. Whoever stores the bytes of a leaf as a value could
  * pass the true leaf off as an inner node with the false one as its child, were it not for the prefix. */
+/* ---- shapes ---- */
+
+static enum status verify_changed(const struct claim *c)
+{
+    static struct claim changed;
+    changed = *c;
+    assert_int_equal(
+        ics23_encode(&forged, changed.proof, sizeof changed.proof, &changed.proof_bytes),
+        STATUS_OK);
+    return verify(&changed);
+}
+
+static void proof_steps_have_exactly_one_sibling_of_32_bytes(void **state)
+{
+    (void)state;
+    static struct claim c;
+    static const uint8_t zeros[80] = {0}, one[40] = {1};
+    static const struct {
+        size_t prefix, suffix;
+    } rows[] = {{1, 0}, {1, 31}, {1, 33}, {33, 32}, {33, 1}, {32, 0}, {34, 0}, {2, 32}, {2, 31}};
+    seed = 31;
+    struct store *store = open_store();
+    for (uint32_t k = 0; k < 20; k++) {
+        put(store, k);
+    }
+    claim_make(store, 7, &c);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(ics23_decode((struct bytes){c.proof, c.proof_bytes}, &forged), STATUS_OK);
+        assert_int_equal(verify_changed(&c), STATUS_OK);
+        assert_true(forged.left.path_count > 1);
+        forged.left.path[1].prefix = (struct bytes){one, rows[i].prefix};
+        forged.left.path[1].suffix = (struct bytes){zeros, rows[i].suffix};
+        assert_int_equal(verify_changed(&c), STATUS_BAD_PROOF);
+    }
+    store_close(store);
+}
+
+static void proof_of_an_empty_or_oversized_part_is_refused(void **state)
+{
+    (void)state;
+    static struct claim c;
+    static uint8_t bytes[PROOF_BYTES_MAX + 1];
+    seed = 32;
+    struct store *store = open_store();
+    put(store, 1);
+    claim_make(store, 1, &c);
+    struct bytes key = {c.key, c.key_bytes}, value = {c.value, c.value_bytes}, proof;
+    struct bytes parts[] = {
+        {bytes, 0}, {bytes, PROOF_KEY_BYTES_MAX + 1}, {bytes, PROOF_VALUE_BYTES_MAX + 1}};
+    for (size_t i = 0; i < 4; i++) {
+        static uint8_t out[PROOF_BYTES_MAX];
+        assert_int_equal(ics23_decode((struct bytes){c.proof, c.proof_bytes}, &forged), STATUS_OK);
+        bool of_key = i < 2;
+        struct bytes taken = of_key ? parts[i] : parts[i == 2 ? 0 : 2];
+        *(of_key ? &forged.left.key : &forged.left.value) = taken;
+        proof.at = out;
+        assert_int_equal(ics23_encode(&forged, out, sizeof out, &proof.count), STATUS_OK);
+        assert_int_equal(proof_verify_presence(c.spec, c.root, of_key ? taken : key,
+                                               of_key ? value : taken, proof),
+                         STATUS_BAD_PROOF);
+        if (of_key) {
+            assert_int_equal(proof_verify_absence(c.spec, c.root, taken, proof), STATUS_BAD_PROOF);
+        }
+    }
+    proof = (struct bytes){bytes, sizeof bytes};
+    assert_int_equal(proof_verify_presence(c.spec, c.root, key, value, proof), STATUS_BAD_PROOF);
+    assert_int_equal(proof_verify_absence(c.spec, c.root, key, proof), STATUS_BAD_PROOF);
+    store_close(store);
+}
+
 static void proof_does_not_take_a_leaf_for_an_inner_node(void **state)
 {
     (void)state;
@@ -614,6 +684,8 @@ int main(void)
         cmocka_unit_test(proof_of_absence_cannot_be_forged_from_true_neighbours),
         cmocka_unit_test(proof_verifies_tendermint_trees_of_every_small_size),
         cmocka_unit_test(proof_of_absence_needs_the_left_neighbour_on_the_left),
+        cmocka_unit_test(proof_steps_have_exactly_one_sibling_of_32_bytes),
+        cmocka_unit_test(proof_of_an_empty_or_oversized_part_is_refused),
         cmocka_unit_test(proof_does_not_take_a_leaf_for_an_inner_node),
         cmocka_unit_test(ics23_decode_refuses_what_it_would_not_write),
         cmocka_unit_test(ics23_decode_of_random_changes_reencodes_equal_or_is_refused),
