@@ -251,22 +251,53 @@ void chain_flush(struct chain *chain)
     }
 }
 
-/* Closes the durable file before and makes the next one; its name is durable before its bytes. */
+/* Takes the blocks of the file up to `end`, and some more, before anything is written there: the write
+ * then finds them whatever else fills the disk. STATUS_NO_SPACE changes nothing, so it may be asked
+ * again. A file system that cannot reserve is written to as it is. */
+static enum status stream_reserve(struct chain *chain, struct chain_stream *stream, uint64_t end)
+{
+    if (end <= stream->reserved) return STATUS_OK;
+    uint64_t from = stream->reserved - stream->reserved % IO_ALIGN;
+    uint64_t least = (end + IO_ALIGN - 1) / IO_ALIGN * IO_ALIGN, most = least + CHAIN_AHEAD_BYTES;
+    enum status status = io_allocate(chain->io, stream->file, from, most - from);
+    if (status == STATUS_NO_SPACE) {
+        most = least;
+        status = io_allocate(chain->io, stream->file, from, most - from);
+    }
+    if (status == STATUS_UNSUPPORTED) {
+        most = UINT64_MAX;
+        status = STATUS_OK;
+    }
+    if (status == STATUS_OK) stream->reserved = most;
+    return status;
+}
+
+/* Closes the durable file before, and gives back what it did not need. */
+static enum status stream_file_end(struct chain *chain, struct chain_stream *stream)
+{
+    enum status status = STATUS_OK;
+    if (stream->reserved > stream->written && stream->reserved != UINT64_MAX) {
+        status = io_truncate(chain->io, stream->file, stream->written);
+    }
+    enum status closed = io_close(chain->io, stream->file);
+    stream->file = -1;
+    return status == STATUS_OK ? closed : status;
+}
+
+/* Makes the next file; its name is durable before its bytes. */
 static enum status stream_file_next(struct chain *chain, struct chain_stream *stream,
                                     enum segment_kind kind)
 {
     char path[IO_PATH_MAX];
-    if (stream->file >= 0) {
-        enum status status = io_close(chain->io, stream->file);
-        stream->file = -1;
-        if (status != STATUS_OK) return status;
-    }
+    if (stream->file >= 0) TRY(stream_file_end(chain, stream));
     TRY(chain_path(chain->dir, kind, stream->first->segment, path));
     TRY(io_open(chain->io, path, IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE | IO_OPEN_WRITE,
                 &stream->file));
     stream->file_number = stream->first->segment;
-    stream->written = stream->synced = 0;
-    return io_dir_sync(chain->io, chain->dir);
+    stream->written = stream->synced = stream->reserved = 0;
+    /* A sync that fails is final, and "no space" may be asked again. */
+    enum status status = io_dir_sync(chain->io, chain->dir);
+    return status == STATUS_NO_SPACE ? STATUS_IO : status;
 }
 
 static bool stream_wants_write(const struct chain_stream *stream)
@@ -279,16 +310,28 @@ static bool stream_wants_write(const struct chain_stream *stream)
            end_before(from, stream->flush);
 }
 
+/* Everything that a write of the oldest window needs: its file, and blocks for it. */
+static enum status stream_prepare(struct chain *chain, struct chain_stream *stream,
+                                  enum segment_kind kind)
+{
+    if (stream->file < 0 || stream_file_ends(stream)) TRY(stream_file_next(chain, stream, kind));
+    return stream_reserve(chain, stream, stream->first->start + stream->first->fill);
+}
+
 enum status chain_next_write(struct chain *chain, struct io_op *op, bool *ready)
 {
     *ready = false;
+    chain->starved = false;
     for (enum segment_kind kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
         struct chain_stream *stream = &chain->stream[kind];
         if (!stream_wants_write(stream)) continue;
-        struct chain_window *window = stream->first;
-        if (stream->file < 0 || stream_file_ends(stream)) {
-            TRY(stream_file_next(chain, stream, kind));
+        enum status status = stream_prepare(chain, stream, kind);
+        if (status == STATUS_NO_SPACE) {
+            chain->starved = true;
+            continue;
         }
+        TRY(status);
+        struct chain_window *window = stream->first;
         stream->write_in_flight = true;
         stream->write_count = window->fill - window->from;
         op->kind = IO_WRITE;
@@ -391,7 +434,12 @@ enum status chain_settle(struct chain *chain)
             TRY(chain_synced(chain, &op));
         }
     }
-    return STATUS_OK;
+    return chain->starved ? STATUS_NO_SPACE : STATUS_OK;
+}
+
+bool chain_is_starved(const struct chain *chain)
+{
+    return chain->starved;
 }
 
 uint64_t chain_durable_height(const struct chain *chain)
@@ -427,6 +475,7 @@ void chain_stream_resume(struct chain *chain, enum segment_kind kind, int file, 
     stream->file = file;
     stream->file_number = stream->number = number;
     stream->staged_offset = stream->written = stream->synced = stream->builder.raw_bytes;
+    stream->reserved = stream->written;
     stream->ends_first = height;
     stream->ends[height % CHAIN_UNSYNCED_BLOCKS] =
         (struct chain_end){number, stream->staged_offset};

@@ -29,6 +29,7 @@
 #define CHAIN_SYNC_BYTES      (8 * 1024 * 1024)
 #define CHAIN_UNSYNCED_BLOCKS 4096               /* blocks between the common mark and the last */
 #define CHAIN_STAGED_BYTES    (64 * 1024 * 1024) /* of a kind, not yet written; an entry may pass it */
+#define CHAIN_AHEAD_BYTES     (1024 * 1024)      /* reserved behind what is being written */
 
 /* ---- writer ---- */
 
@@ -102,14 +103,19 @@ void chain_flush(struct chain *chain);
 
 /* chain_next_write: *ready tells whether *op is to be submitted; call again until it is not. Opening
  * a segment blocks here (a file and a directory sync). chain_written takes it back. Any failure is
- * final. */
+ * final.
+ *
+ * A write is handed out only into blocks that the file has already (io_allocate), so a full disk never
+ * fails a write: it is not handed out, chain_is_starved says so, and the next call tries again. */
 MUST_CHECK enum status chain_next_write(struct chain *chain, struct io_op *op, bool *ready);
 MUST_CHECK enum status chain_written(struct chain *chain, const struct io_op *op);
+bool chain_is_starved(const struct chain *chain);
 /* The same for syncs, which go to IO_LANE_OTHER. */
 void chain_next_sync(struct chain *chain, struct io_op *op, bool *ready);
 MUST_CHECK enum status chain_synced(struct chain *chain, const struct io_op *op);
 
-/* chain_settle flushes by blocking calls until everything is durable; nothing may be in flight. */
+/* chain_settle flushes by blocking calls until everything is durable; nothing may be in flight.
+ * STATUS_NO_SPACE: the disk is full; what fitted is durable, and it may be called again. */
 MUST_CHECK enum status chain_settle(struct chain *chain);
 
 /* chain_durable_height: newest block whose bytes a power cut leaves: journal space up to it is free.

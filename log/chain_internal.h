@@ -111,6 +111,7 @@ struct chain_stream {
     int file; /* -1: none */
     uint64_t file_number;
     uint64_t written, synced, syncing;
+    uint64_t reserved; /* blocks below are ours, whatever else fills the disk */
     bool write_in_flight, sync_in_flight;
     size_t write_count;
     struct chain_end flush;
@@ -135,6 +136,7 @@ struct chain {
     uint64_t span_base;
     size_t span_count, span_capacity;
     struct chain_window *spare; /* windows not in use */
+    bool starved;               /* the last call of chain_next_write found the disk full */
 };
 
 MUST_CHECK enum status chain_span_push(struct chain *chain, uint64_t first_height,

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "log/trace.h"
+
 #define MAGIC         UINT64_C(0x31584449544e5243) /* "CRNTIDX1" */
 #define VERSION       1
 #define HEADER_BYTES  96
@@ -30,15 +32,23 @@ struct index_file {
     bool bad;
 };
 
+/* A complete segment whose file is not written yet: its entries are still in the table. */
+struct index_pending {
+    uint64_t segment, first_height, last_height;
+};
+
 struct tx_index {
     struct io *io;
     char dir[IO_PATH_MAX];
     uint8_t chain_id[HASH_BYTES];
     pthread_mutex_t lock;
     uint64_t height; /* newest block in the index */
-    /* The newest segment: open addressing, a slot with place 0 is free. */
-    bool open;
+    /* The newest segment, and those before it without a file: open addressing, a slot with place 0 is
+     * free. */
+    bool open, deferred;
     uint64_t segment, first_height;
+    struct index_pending *pending; /* ascending, owned */
+    size_t pending_count, pending_capacity;
     struct entry *slots; /* [slot_count], a power of two, owned */
     size_t slot_count, entry_count;
     struct index_file *files; /* ascending by segment, owned */
@@ -111,6 +121,7 @@ static void table_clear(struct tx_index *index)
 {
     if (index->slot_count > 0) memset(index->slots, 0, index->slot_count * sizeof *index->slots);
     index->entry_count = 0;
+    index->pending_count = 0;
     index->open = false;
 }
 
@@ -153,16 +164,14 @@ static int entry_compare(const void *left, const void *right)
     return 0;
 }
 
-static enum status files_push(struct tx_index *index, const struct index_file *file)
+static enum status files_reserve(struct tx_index *index)
 {
-    if (index->file_count == index->file_capacity) {
-        size_t capacity = index->file_capacity ? 2 * index->file_capacity : FILES_FIRST;
-        struct index_file *larger = realloc(index->files, capacity * sizeof *larger);
-        if (larger == NULL) return STATUS_NO_MEMORY;
-        index->files = larger;
-        index->file_capacity = capacity;
-    }
-    index->files[index->file_count++] = *file;
+    if (index->file_count < index->file_capacity) return STATUS_OK;
+    size_t capacity = index->file_capacity ? 2 * index->file_capacity : FILES_FIRST;
+    struct index_file *larger = realloc(index->files, capacity * sizeof *larger);
+    if (larger == NULL) return STATUS_NO_MEMORY;
+    index->files = larger;
+    index->file_capacity = capacity;
     return STATUS_OK;
 }
 
@@ -182,34 +191,30 @@ static void file_header(const struct tx_index *index, const struct index_file *f
     store_u64(out + HEADER_SUM_AT, checksum64(out, HEADER_SUM_AT, 0));
 }
 
-/* Moves the entries of the open segment to the front of the slots, sorted: the table is no table
- * any more afterwards. */
-static void table_sort(struct tx_index *index)
+/* Copies the table's entries of a pending segment, sorted. */
+static size_t pending_sort(const struct tx_index *index, const struct index_pending *pending,
+                           struct entry *sorted)
 {
     size_t count = 0;
     for (size_t i = 0; i < index->slot_count; i++) {
-        if (index->slots[i].place != 0) index->slots[count++] = index->slots[i];
+        uint64_t height = index->slots[i].place >> POSITION_BITS;
+        if (height < pending->first_height || height > pending->last_height) continue;
+        sorted[count++] = index->slots[i];
     }
-    assert(count == index->entry_count);
-    if (count > 0) qsort(index->slots, count, sizeof *index->slots, entry_compare);
+    if (count > 0) qsort(sorted, count, sizeof *sorted, entry_compare);
+    return count;
 }
 
-/* The open segment is complete: its file is written and the table emptied. */
-static enum status segment_close(struct tx_index *index)
+/* Encodes a file of sorted entries; `bytes` has room for it. */
+static size_t file_encode(const struct tx_index *index, const struct index_file *file,
+                          const struct entry *sorted, uint8_t *bytes)
 {
-    char path[IO_PATH_MAX];
-    struct index_file file = {index->segment, index->first_height, index->height,
-                              index->entry_count, false};
-    size_t pages = (size_t)pages_of(file.entry_count);
-    size_t count = HEADER_BYTES + ENTRY_BYTES * index->entry_count + FENCE_BYTES * pages;
-    TRY(file_path(index, file.segment, path));
-    uint8_t *bytes = malloc(count);
-    if (bytes == NULL) return STATUS_NO_MEMORY;
-    table_sort(index);
+    size_t entries = (size_t)file->entry_count, pages = (size_t)pages_of(file->entry_count);
+    size_t count = HEADER_BYTES + ENTRY_BYTES * entries + FENCE_BYTES * pages;
     struct writer w = writer_of(bytes + HEADER_BYTES, count - HEADER_BYTES);
-    for (size_t i = 0; i < index->entry_count; i++) {
-        write_u64(&w, index->slots[i].prefix);
-        write_u64(&w, index->slots[i].place);
+    for (size_t i = 0; i < entries; i++) {
+        write_u64(&w, sorted[i].prefix);
+        write_u64(&w, sorted[i].place);
     }
     uint8_t *fences = w.at;
     for (size_t i = 0; i < pages; i++) {
@@ -218,13 +223,99 @@ static enum status segment_close(struct tx_index *index)
         write_u64(&w, checksum64(page, left < PAGE_BYTES ? left : PAGE_BYTES, i));
     }
     assert(w.status == STATUS_OK && w.left == 0);
-    file_header(index, &file, checksum64(fences, FENCE_BYTES * pages, 0), bytes);
-    enum status status = io_write_file(index->io, path, bytes, count);
+    file_header(index, file, checksum64(fences, FENCE_BYTES * pages, 0), bytes);
+    return count;
+}
+
+/* Takes the entries up to a height, which a file holds now, out of the table. */
+static enum status table_drop(struct tx_index *index, uint64_t height)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < index->slot_count; i++) {
+        kept += index->slots[i].place >> POSITION_BITS > height;
+    }
+    if (kept == 0 && index->slot_count > 0) {
+        memset(index->slots, 0, index->slot_count * sizeof *index->slots);
+    } else if (kept > 0) {
+        struct entry *slots = calloc(index->slot_count, sizeof *slots);
+        if (slots == NULL) return STATUS_NO_MEMORY;
+        for (size_t i = 0; i < index->slot_count; i++) {
+            if (index->slots[i].place >> POSITION_BITS <= height) continue;
+            slots_insert(slots, index->slot_count, index->slots[i]);
+        }
+        free(index->slots);
+        index->slots = slots;
+    }
+    index->entry_count = kept;
+    return STATUS_OK;
+}
+
+/* Writes the file of the oldest pending segment. After a failure it is pending as before. */
+static enum status pending_write(struct tx_index *index)
+{
+    char path[IO_PATH_MAX];
+    const struct index_pending *pending = &index->pending[0];
+    struct index_file file = {.segment = pending->segment,
+                              .first_height = pending->first_height,
+                              .last_height = pending->last_height};
+    TRY(file_path(index, file.segment, path));
+    TRY(files_reserve(index));
+    size_t most = (ENTRY_BYTES + FENCE_BYTES) * (index->entry_count + 1) + HEADER_BYTES;
+    struct entry *sorted = malloc((index->entry_count + 1) * sizeof *sorted);
+    uint8_t *bytes = malloc(most);
+    enum status status = sorted != NULL && bytes != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+    if (status == STATUS_OK) {
+        file.entry_count = pending_sort(index, pending, sorted);
+        size_t count = file_encode(index, &file, sorted, bytes);
+        status = io_write_file(index->io, path, bytes, count);
+    }
+    free(sorted);
     free(bytes);
-    if (status == STATUS_OK) status = files_push(index, &file);
-    table_clear(index);
-    if (status != STATUS_OK) index_forget(index);
-    return status;
+    TRY(status);
+    TRY(table_drop(index, file.last_height));
+    index->pending_count--;
+    memmove(index->pending, index->pending + 1, index->pending_count * sizeof *index->pending);
+    index->files[index->file_count++] = file;
+    return STATUS_OK;
+}
+
+/* Writes what waits, unless that is put off. What cannot be written stays in memory, where it is found
+ * as well, and is tried again with the next segment. */
+static void pending_write_all(struct tx_index *index)
+{
+    while (index->pending_count > 0 && !index->deferred) {
+        uint64_t segment = index->pending[0].segment;
+        enum status status = pending_write(index);
+        if (status == STATUS_OK) continue;
+        TRACE(WARN, "log", "index", "a file of the transaction index waits in memory",
+              trace_u64("segment", segment), trace_status("status", status));
+        return;
+    }
+}
+
+/* The open segment is complete. */
+static enum status segment_close(struct tx_index *index)
+{
+    if (index->pending_count == index->pending_capacity) {
+        size_t capacity = index->pending_capacity ? 2 * index->pending_capacity : FILES_FIRST;
+        struct index_pending *larger = realloc(index->pending, capacity * sizeof *larger);
+        if (larger == NULL) return STATUS_NO_MEMORY;
+        index->pending = larger;
+        index->pending_capacity = capacity;
+    }
+    index->pending[index->pending_count++] =
+        (struct index_pending){index->segment, index->first_height, index->height};
+    index->open = false;
+    pending_write_all(index);
+    return STATUS_OK;
+}
+
+void index_defer(struct tx_index *index, bool deferred)
+{
+    pthread_mutex_lock(&index->lock);
+    index->deferred = deferred;
+    pending_write_all(index);
+    pthread_mutex_unlock(&index->lock);
 }
 
 /* Reads header and fences of a file. STATUS_CORRUPT: they are bad, or it is another segment's. */
@@ -414,7 +505,8 @@ static enum status file_adopt(struct tx_index *index, struct chain_reader *reade
     if (record.segment != segment) return STATUS_OK;
     TRY(chain_read(reader, SEGMENT_CHAIN, file.last_height + 1, buffer, &record));
     if (record.segment != segment + 1) return STATUS_OK;
-    TRY(files_push(index, &file));
+    TRY(files_reserve(index));
+    index->files[index->file_count++] = file;
     index->height = file.last_height;
     *adopted = true;
     return STATUS_OK;
@@ -563,6 +655,7 @@ void index_close(struct tx_index *index)
     if (index == NULL) return;
     pthread_mutex_destroy(&index->lock);
     free(index->slots);
+    free(index->pending);
     free(index->files);
     free(index);
 }

@@ -59,17 +59,23 @@ void index_close(struct tx_index *index);
 MUST_CHECK enum status index_rebuild(struct tx_index *index, struct chain_reader *reader);
 
 /* index_add_block adds the transactions of the next block (index_height + 1); lower ones are known.
+ * A file that cannot be written is no failure: see index_defer.
  *
  *   segment  that the block lies in (log_position); a new one writes the file of the one before
  *   block    canonical bytes
  *
  * STATUS_BUSY: the index is behind the block before. STATUS_FULL: more than INDEX_OPEN_ENTRIES_MAX
- * transactions in a segment; STATUS_NO_MEMORY. After a failure the index is behind; index_rebuild
+ * transactions without a file; STATUS_NO_MEMORY. After a failure the index is behind; index_rebuild
  * catches up. */
 MUST_CHECK enum status index_add_block(struct tx_index *index, uint64_t segment,
                                        struct bytes block);
 
 uint64_t index_height(struct tx_index *index);
+
+/* index_defer puts off the files of complete segments, for a disk that fills up: they stay in memory,
+ * INDEX_OPEN_ENTRIES_MAX entries in all, as they do when a file cannot be written. Without `deferred`
+ * those that wait are written now. */
+void index_defer(struct tx_index *index, bool deferred);
 
 /* index_candidates answers up to INDEX_CANDIDATES_MAX places whose transaction id starts with the
  * same 8 bytes, newest first. STATUS_CORRUPT: a file is bad. */

@@ -156,7 +156,7 @@ enum status log_pump(struct io *io, struct chain *chain, struct head_writer *hea
         op.status = io_write_at(io, op.file, op.offset, op.buffer, op.count);
         TRY(head_written(head, &op));
     }
-    return STATUS_OK;
+    return chain_is_starved(chain) ? STATUS_NO_SPACE : STATUS_OK;
 }
 
 enum { USE_WRITE = 1, USE_SYNC, USE_HEAD };
@@ -201,6 +201,7 @@ enum status log_pump_async(struct io *io, struct chain *chain, struct head_write
             TRY(io_submit(io, &ops[i]));
             flying++;
         }
+        if (flying == 0 && first == STATUS_OK && chain_is_starved(chain)) return STATUS_NO_SPACE;
         if (flying == 0) return first;
         struct io_op *done[OPS];
         size_t count;

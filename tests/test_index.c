@@ -171,6 +171,51 @@ static void index_is_rebuilt_the_same_after_deletion(void **state)
     }
 }
 
+static size_t files_count(void)
+{
+    char path[IO_PATH_MAX];
+    const uint8_t *bytes;
+    size_t count = 0, size;
+    do {
+        index_path(count, path);
+    } while (disk_file(disk, path, &bytes, &size) && ++count);
+    return count;
+}
+
+static void files_remove(void)
+{
+    char path[IO_PATH_MAX];
+    for (size_t count = files_count(); count > 0; count--) {
+        index_path(count - 1, path);
+        OK(io_unlink(&io, path));
+    }
+}
+
+/* Put off or failing, files wait in memory; once they can be written they are the same. */
+static void index_answers_from_memory_what_has_no_file(void **state)
+{
+    (void)state;
+    uint64_t before = disk_hash(disk);
+    size_t files = files_count();
+    for (uint64_t round = 0; round < 60; round++) {
+        files_remove();
+        struct tx_index *index = open_index();
+        if (round == 0)
+            index_defer(index, true);
+        else
+            disk_fault(disk, disk_operations(disk) % 3 + round, DISK_ENOSPC, round % 2 == 0);
+        add_all(index);
+        disk_faults_clear(disk);
+        if (round == 0) assert_int_equal(files_count(), 0);
+        assert_equals_list(index);
+        index_defer(index, false);
+        assert_equals_list(index);
+        assert_int_equal(files_count(), files);
+        assert_int_equal(disk_hash(disk), before);
+        index_close(index);
+    }
+}
+
 static void index_finds_every_rotten_byte_and_heals(void **state)
 {
     (void)state;
@@ -251,6 +296,7 @@ int main(void)
         cmocka_unit_test(index_equals_a_list_while_it_grows),
         cmocka_unit_test(index_files_are_taken_as_they_are),
         cmocka_unit_test(index_is_rebuilt_the_same_after_deletion),
+        cmocka_unit_test(index_answers_from_memory_what_has_no_file),
         cmocka_unit_test(index_finds_every_rotten_byte_and_heals),
         cmocka_unit_test(index_says_not_found),
         cmocka_unit_test(index_refuses_a_gap),
