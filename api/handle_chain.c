@@ -26,6 +26,7 @@ SHAPE(status_shape, "Status", "Chain, heights and health of this node",
       FIELD(U64, "log_segments", "files of the chain log"),
       FIELD(U64, "state_records", "records of the state"),
       FIELD(U64, "disk_free_bytes", "where the data lies"),
+      FIELD(TEXT, "disk", "good, low, refusing (transactions) or stopped (signing nothing)"),
       FIELD(TEXT, "io_backend", "uring or posix"))
 
 SHAPE(genesis_view_shape, "GenesisView", "The genesis and its name",
@@ -106,7 +107,7 @@ void handle_status(struct request *request)
     json_set_u64(data, "epoch", stats.head.epoch);
     json_set_u64(data, "tx_total", stats.head.tx_total);
     json_set_u64(data, "event_total", stats.head.event_total);
-    json_set_bool(data, "ready", stats.ready);
+    json_set_bool(data, "ready", stats.ready && stats.space < NODE_SPACE_REFUSING);
     json_set_bool(data, "signing", stats.signing);
     json_set_text(data, "stopped", stats.stopped);
     json_set_text(data, "sync_stage",
@@ -117,6 +118,7 @@ void handle_status(struct request *request)
     json_set_u64(data, "log_segments", stats.chain_segments);
     json_set_u64(data, "state_records", stats.state_records);
     json_set_u64(data, "disk_free_bytes", stats.free_bytes);
+    json_set_text(data, "disk", node_space_name(stats.space));
     json_set_text(data, "io_backend", stats.io_name ? stats.io_name : "none");
     struct reply_meta meta = reply_meta_of(&stats.head);
     reply_data(request, 200, data, &meta);

@@ -132,6 +132,8 @@ static void write_node(FILE *out, struct node *node)
     gauge(out, "log_segments", "Segments of the chain log.", stats.chain_segments);
     gauge(out, "state_records", "Records of the state.", stats.state_records);
     gauge(out, "disk_free_bytes", "Free space where the node keeps its data.", stats.free_bytes);
+    gauge(out, "disk_state", "0 good, 1 low, 2 refusing transactions, 3 signing nothing.",
+          stats.space);
     gauge(out, "mempool_txs", "Pending transactions.", stats.mempool_txs);
     gauge(out, "mempool_bytes", "Bytes of pending transactions.", stats.mempool_bytes);
     counter(out, "mempool_rejected_total", "Transactions that the pool refused.",
@@ -149,8 +151,10 @@ static void write_node(FILE *out, struct node *node)
     gauge(out, "replay_blocks", "Blocks replayed by the start.", stats.replay_blocks);
     gauge(out, "replay_target_blocks", "Blocks that the start has to replay.", stats.replay_target);
     one(out, "ready", "gauge", "1 if the check passes.",
-        "{check=\"node\"} %d\ncairn_ready{check=\"signing\"} %d\ncairn_ready{check=\"running\"} %d",
-        stats.ready, stats.signing, stats.stopped == NULL);
+        "{check=\"node\"} %d\ncairn_ready{check=\"signing\"} %d\ncairn_ready{check=\"running\"} "
+        "%d\n"
+        "cairn_ready{check=\"storage\"} %d",
+        stats.ready, stats.signing, stats.stopped == NULL, stats.space < NODE_SPACE_REFUSING);
 }
 
 static void write_info(FILE *out, struct node *node, const char *version)

@@ -25,6 +25,7 @@ static unsigned status_http(enum status status)
 {
     switch (status) {
     case STATUS_BUSY:
+    case STATUS_NO_SPACE:
     case STATUS_CLOSED: return 503;
     case STATUS_TIMEOUT: return 504;
     case STATUS_NOT_FOUND: return 404;

@@ -25,6 +25,19 @@
 
 struct node;
 
+/* What the free space of the disk permits (README, Room on the disk). */
+enum node_space {
+    NODE_SPACE_GOOD,
+    NODE_SPACE_LOW,      /* nothing is written that can wait */
+    NODE_SPACE_REFUSING, /* and no transactions are taken */
+    NODE_SPACE_STOPPED   /* and nothing is signed, until there is room */
+};
+
+/* Free bytes below which a state begins; warn >= refuse >= stop. */
+struct node_space_marks {
+    uint64_t warn_bytes, refuse_bytes, stop_bytes;
+};
+
 struct node_options {
     const char *home; /* holds validator/ and data/ */
     enum { NODE_IO_AUTO, NODE_IO_URING, NODE_IO_POSIX } io_backend;
@@ -34,7 +47,7 @@ struct node_options {
     const uint8_t *secret_key; /* [64] Ed25519 consensus key, borrowed; NULL: follow only */
     struct mempool_limits mempool;
     unsigned verify_threads; /* 1..16 */
-    uint64_t reserve_bytes;  /* free space under which the node stops proposing */
+    struct node_space_marks space;
     size_t view_bytes_max;
     bool full_checks;
 };
@@ -60,7 +73,7 @@ struct node_stats {
     uint64_t rounds, proposals, votes, quarantined, free_bytes, start_us;
     uint64_t replay_blocks, replay_target; /* progress of the start */
     bool ready, signing;
-    bool space_low; /* free_bytes is below reserve_bytes: nothing is proposed */
+    enum node_space space;
     const char *io_name;
     const char *stopped; /* why the loop stopped, NULL while it runs */
 };
@@ -100,8 +113,8 @@ struct node_verdict {
 
 /* node_submit verifies and admits a batch of transactions, and waits for the verdicts.
  *   txs[count]       borrowed for the call; verdicts[count] filled
- * STATUS_BUSY: the queue is full, nothing was taken. STATUS_TIMEOUT: outcome unknown, submit again.
- * STATUS_CLOSED: the loop has stopped. */
+ * STATUS_BUSY: the queue is full, nothing was taken. STATUS_NO_SPACE: the disk is nearly full, nothing
+ * was taken. STATUS_TIMEOUT: outcome unknown, submit again. STATUS_CLOSED: the loop has stopped. */
 MUST_CHECK enum status node_submit(struct node *node, const struct bytes *txs, size_t count,
                                    struct node_verdict *verdicts, uint64_t timeout_us);
 
@@ -143,5 +156,9 @@ size_t node_tx_failed_read(struct node *node, uint64_t sequence, struct node_tx_
                            size_t max);
 
 void node_stats(struct node *node, struct node_stats *stats);
+
+/* node_space_name answers "good", "low", "refusing" or "stopped"; _says the sentence. */
+const char *node_space_name(enum node_space space);
+const char *node_space_says(enum node_space space);
 
 #endif

@@ -230,6 +230,7 @@ static void copy_stats(struct node *node, struct node_stats *out)
     mempool_stats(node->mempool, &pool);
     journal_stats(node->journal, &journal);
     const struct node_counters *c = &node->counters;
+    enum node_space space = atomic_load(&node->space);
     *out = (struct node_stats){
         .journal_groups = journal.group_count,
         .journal_bytes = journal.written_bytes,
@@ -253,12 +254,12 @@ static void copy_stats(struct node *node, struct node_stats *out)
         .votes = c->votes,
         .quarantined = c->quarantined,
         .free_bytes = node->free_bytes,
-        .space_low = node->free_bytes < node->options.reserve_bytes,
+        .space = space,
         .start_us = node->start_us,
         .replay_blocks = c->replay_blocks,
         .replay_target = c->replay_target,
         .ready = node->signing && !atomic_load(&node->stopping),
-        .signing = node->signing,
+        .signing = node->signing && space < NODE_SPACE_STOPPED,
         .io_name = node->io.driver->name,
         .stopped = node->why,
     };

@@ -334,6 +334,7 @@ enum status node_disk_make_room(struct node *node)
     size_t count;
     chain_flush(node->chain); /* at the start receipts and events alone may be behind */
     TRY(pump_files(node));
+    if (chain_is_starved(node->chain) && node->in_flight == 0) return STATUS_NO_SPACE;
     TRY(io_poll(&node->io, ROOM_WAIT_US, done, NODE_SLOTS, &count));
     return node_disk_complete_all(node, done, count);
 }

@@ -129,8 +129,9 @@ struct node {
     /* shared */
     _Atomic bool stopping, stopped;
     _Atomic uint64_t submitted;
-    pthread_rwlock_t state_lock; /* ledger and mempool; the loop writes */
-    pthread_mutex_t head_lock;   /* published, stats_copy */
+    _Atomic enum node_space space; /* written by the loop */
+    pthread_rwlock_t state_lock;   /* ledger and mempool; the loop writes */
+    pthread_mutex_t head_lock;     /* published, stats_copy */
     pthread_cond_t head_moved;
     struct node_head published;
     struct node_stats stats_copy;
@@ -185,6 +186,11 @@ MUST_CHECK enum status node_disk_settle(struct node *node);
 bool node_disk_idle(const struct node *node);
 MUST_CHECK enum status node_disk_publish_now(struct node *node);
 MUST_CHECK enum status node_disk_stop(struct node *node);
+
+/* node_space.c: _watch looks at the disk, at most once a second; _allows_block tells whether a block may
+ * be begun. */
+void node_space_watch(struct node *node);
+bool node_space_allows_block(struct node *node);
 
 /* node_start.c */
 MUST_CHECK enum status node_recover(struct node *node, const char **why);

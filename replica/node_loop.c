@@ -13,7 +13,6 @@
 
 #define POLL_MAX_US     100000
 #define COMPLETIONS_MAX 64
-#define SPACE_CHECK_US  1000000
 #define CLOCK_SLACK_US  1000000
 
 static void queue_input(struct node *node, const struct replica_input *input)
@@ -22,25 +21,14 @@ static void queue_input(struct node *node, const struct replica_input *input)
     node->inputs[(node->input_first + node->input_count++) % NODE_INPUTS_MAX] = *input;
 }
 
-static bool has_space(const struct node *node)
-{
-    return node->free_bytes >= node->options.reserve_bytes;
-}
-
-/* has_work: a body would not be empty. Without space there is none, so that only heartbeats use what is
- * left. */
-static bool has_work(const struct node *node)
-{
-    return has_space(node) && mempool_waiting(node->mempool);
-}
-
-/* give_body fills a proposal, if one is asked for and the journal has room for it. */
+/* give_body fills a proposal, if one is asked for and journal and disk have room for it. */
 static enum status give_body(struct node *node)
 {
-    if (!node->body_wanted || !node_disk_has_room(node)) return STATUS_OK;
+    if (!node->body_wanted || !node_disk_has_room(node) || !node_space_allows_block(node))
+        return STATUS_OK;
     size_t count = 0;
     uint32_t txs = 0;
-    if (node->body_bytes >= BODY_EMPTY_BYTES && has_space(node)) {
+    if (node->body_bytes >= BODY_EMPTY_BYTES) {
         node_write_begin(node);
         mempool_pick(node->mempool, node->body_height, node->params.block_gas_max, node->body,
                      (size_t)node->body_bytes, &count, &txs);
@@ -134,7 +122,7 @@ static enum status handle_outputs(struct node *node)
 static enum status step_once(struct node *node, struct replica_input *input)
 {
     input->now_us = clock_us(node);
-    input->commands_waiting = has_work(node);
+    input->commands_waiting = mempool_waiting(node->mempool);
     TRY(replica_step(node->replica, input, &node->outputs));
     return handle_outputs(node);
 }
@@ -172,7 +160,7 @@ static enum status step_at(struct node *node, enum replica_input_kind kind)
 static enum status take_verdicts(struct node *node, bool *busy)
 {
     *busy = node_judge_verified(node);
-    bool waiting = has_work(node);
+    bool waiting = mempool_waiting(node->mempool);
     bool news = waiting && !node->was_waiting;
     node->was_waiting = waiting;
     return news ? step_at(node, INPUT_COMMANDS) : STATUS_OK;
@@ -201,27 +189,6 @@ static void take_notices(struct node *node)
     }
 }
 
-/* check_space watches the disk: below the reserve blocks stay empty, so that what is left lasts long
- * enough for somebody to make room. */
-static void check_space(struct node *node, uint64_t now)
-{
-    bool early = now >= node->space_checked_us && now - node->space_checked_us < SPACE_CHECK_US;
-    if (early) return;
-    bool enough = has_space(node);
-    if (io_space(&node->io, node->options.home, &node->free_bytes) != STATUS_OK)
-        node->free_bytes = 0;
-    node->space_checked_us = now;
-    if (has_space(node) == enough) return;
-    if (enough) {
-        TRACE(ERROR, "replica", "space", "the disk is nearly full: no transactions are proposed",
-              trace_u64("free_bytes", node->free_bytes),
-              trace_u64("reserve_bytes", node->options.reserve_bytes));
-    } else {
-        TRACE(INFO, "replica", "space", "the disk has room again: transactions are proposed",
-              trace_u64("free_bytes", node->free_bytes));
-    }
-}
-
 static int64_t sleep_us(struct node *node)
 {
     uint64_t now = clock_us(node), until = now + POLL_MAX_US;
@@ -235,9 +202,8 @@ static enum status run_once(struct node *node)
     TRY(take_verdicts(node, &busy));
     TRY(take_timer(node));
     take_notices(node);
-    uint64_t now = node_now_us();
-    check_space(node, now);
     TRY(node_disk_pump(node));
+    node_space_watch(node);
     if (node->body_wanted) {
         TRY(give_body(node));
         TRY(run_queue(node));
@@ -262,8 +228,7 @@ enum status node_run(struct node *node)
     TRACE(INFO, "replica", "start", "the loop runs", trace_string("io", node->io.driver->name),
           trace_u64("height", node->head.height));
     node->signing = true;
-    node->free_bytes = UINT64_MAX; /* so that too little is said at once */
-    check_space(node, node_now_us());
+    node_space_watch(node);
     enum status status = step_at(node, INPUT_START);
     while (status == STATUS_OK && !atomic_load(&node->stopping)) {
         status = run_once(node);

@@ -76,6 +76,7 @@ enum status node_submit(struct node *node, const struct bytes *txs, size_t count
     if (count == 0) return STATUS_OK;
     if (count > NODE_SUBMIT_MAX) return STATUS_RANGE;
     if (atomic_load(&node->stopping)) return STATUS_CLOSED;
+    if (atomic_load(&node->space) >= NODE_SPACE_REFUSING) return STATUS_NO_SPACE;
     struct submission *s = submission_make(count);
     uint64_t *tags = s ? malloc(count * sizeof *tags) : NULL;
     if (!tags) {

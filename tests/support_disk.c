@@ -53,6 +53,7 @@ struct disk_start disk_begin(struct disk *disk, enum disk_class class)
 {
     if (disk->crashed) return (struct disk_start){.is_dead = true, .status = STATUS_ABANDONED};
     disk->operations++;
+    if (disk->operations == disk->fill_at) disk->foreign = disk_free(disk);
     if (disk->operations == disk->crash_at) {
         disk_crash(disk);
         return (struct disk_start){.is_cut = true, .status = STATUS_ABANDONED};
@@ -169,4 +170,74 @@ void disk_flip(struct disk *disk, const char *path, uint64_t offset, uint8_t mas
 void disk_space_set(struct disk *disk, uint64_t free_bytes)
 {
     disk->space = free_bytes;
+}
+
+/* ---- a finite disk ---- */
+
+static uint64_t pages(uint64_t bytes)
+{
+    return (bytes + IO_ALIGN - 1) / IO_ALIGN * IO_ALIGN;
+}
+
+static uint64_t node_takes(const struct disk_node *node)
+{
+    uint64_t held = pages(node->length);
+    return held > node->reserved ? held : node->reserved;
+}
+
+uint64_t disk_free(const struct disk *disk)
+{
+    if (disk->capacity == 0) return disk->space;
+    uint64_t used = disk->foreign;
+    for (size_t i = 0; i < disk->live.entry_count; i++) {
+        used += IO_ALIGN + node_takes(&disk->live.nodes[disk->live.entries[i].node]);
+    }
+    return used < disk->capacity ? disk->capacity - used : 0;
+}
+
+bool disk_takes(const struct disk *disk, unsigned node, uint64_t end)
+{
+    uint64_t held = node_takes(&disk->live.nodes[node]);
+    return disk->capacity == 0 || pages(end) <= held || pages(end) - held <= disk_free(disk);
+}
+
+bool disk_takes_name(const struct disk *disk)
+{
+    return disk->capacity == 0 || disk_free(disk) >= IO_ALIGN;
+}
+
+void disk_capacity_set(struct disk *disk, uint64_t capacity)
+{
+    assert(capacity > 0);
+    disk->capacity = capacity;
+}
+
+void disk_fill_at(struct disk *disk, uint64_t nth)
+{
+    assert(disk->capacity > 0);
+    if (nth == 0)
+        disk->foreign = disk_free(disk);
+    else
+        disk->fill_at = disk->operations + nth;
+}
+
+void disk_fill_end(struct disk *disk)
+{
+    disk->foreign = 0;
+    disk->fill_at = 0;
+}
+
+void disk_foreign_set(struct disk *disk, uint64_t bytes)
+{
+    disk->foreign = bytes;
+}
+
+bool disk_is_filled(const struct disk *disk)
+{
+    return disk->foreign > 0;
+}
+
+uint64_t disk_refused(const struct disk *disk)
+{
+    return disk->refused;
 }

@@ -124,4 +124,18 @@ void disk_flip(struct disk *disk, const char *path, uint64_t offset, uint8_t mas
 /* disk_space_set: what io_space answers; 1 TiB at first. */
 void disk_space_set(struct disk *disk, uint64_t free_bytes);
 
+/* A disk of finite size. From disk_capacity_set on a file takes the pages that it holds or has
+ * reserved, and one for its name; what would need more than is left fails with ENOSPC, and counts in
+ * disk_refused if it is a write. disk_fill_at lets a foreign file take all that is left in the nth
+ * operation counted from now (0: at once), before that operation; disk_fill_end removes it. Images and
+ * clones keep neither reservations nor the foreign file. */
+void disk_capacity_set(struct disk *disk, uint64_t capacity);
+void disk_fill_at(struct disk *disk, uint64_t nth);
+void disk_fill_end(struct disk *disk);
+/* disk_foreign_set: the foreign file takes so many bytes. */
+void disk_foreign_set(struct disk *disk, uint64_t bytes);
+bool disk_is_filled(const struct disk *disk);
+uint64_t disk_free(const struct disk *disk);
+uint64_t disk_refused(const struct disk *disk);
+
 #endif

@@ -1,5 +1,6 @@
 /* The driver's side: calls, and what they do to the state. */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,6 +135,14 @@ static enum status answer(struct disk_start start, enum status status)
     return start.is_cut ? STATUS_ABANDONED : status;
 }
 
+/* A write that needs more pages than the disk has left. */
+static bool refuses(struct disk *disk, unsigned node, uint64_t end)
+{
+    if (disk_takes(disk, node, end)) return false;
+    disk->refused++;
+    return true;
+}
+
 static enum status disk_driver_open(void *self, const char *path, unsigned flags, int *file)
 {
     struct disk *disk = self;
@@ -150,6 +159,7 @@ static enum status disk_driver_open(void *self, const char *path, unsigned flags
         if (!state_walk(&disk->live, path, &directory, name)) {
             return answer(start, STATUS_NOT_FOUND);
         }
+        if (!disk_takes_name(disk)) return answer(start, STATUS_NO_SPACE);
         disk_link(disk, directory, name, false);
         node = disk->items[disk->item_count - 1].node;
     }
@@ -198,6 +208,9 @@ static enum status disk_driver_write_at(void *self, int file, uint64_t offset,
     assert(handle->writes);
     check_alignment(handle, offset, buffer, count);
     struct disk_start start = disk_begin(disk, CLASS_WRITE);
+    if (!fails_clean(start) && refuses(disk, handle->node, offset + count)) {
+        return answer(start, STATUS_NO_SPACE);
+    }
     if (!fails_clean(start)) {
         disk_change_write(disk, handle->node, offset, buffer, count, start.fault);
     }
@@ -237,20 +250,30 @@ static enum status disk_driver_truncate(void *self, int file, uint64_t size)
     const struct disk_handle *handle = handle_of(disk, file);
     assert(handle->writes);
     struct disk_start start = disk_begin(disk, CLASS_CHANGE);
-    if (!fails_clean(start) && size != disk->live.nodes[handle->node].length) {
+    if (fails_clean(start)) return start.status;
+    struct disk_node *node = &disk->live.nodes[handle->node];
+    if (size == node->length) {
+        node->reserved = 0;
+    } else {
         disk_change(
             disk, (struct disk_item){.kind = ITEM_TRUNCATE, .node = handle->node, .offset = size});
     }
     return start.status;
 }
 
-/* Space is not modelled: reserving it succeeds or meets a fault. */
+/* Only a finite disk keeps what is reserved; it matters to nothing else. */
 static enum status disk_driver_allocate(void *self, int file, uint64_t offset, uint64_t count)
 {
     struct disk *disk = self;
-    (void)offset, (void)count;
-    assert(handle_of(disk, file)->writes);
-    return disk_begin(disk, CLASS_CHANGE).status;
+    const struct disk_handle *handle = handle_of(disk, file);
+    assert(handle->writes);
+    struct disk_start start = disk_begin(disk, CLASS_CHANGE);
+    if (start.status != STATUS_OK || disk->capacity == 0) return start.status;
+    if (!disk_takes(disk, handle->node, offset + count)) return STATUS_NO_SPACE;
+    uint64_t end = (offset + count + IO_ALIGN - 1) / IO_ALIGN * IO_ALIGN;
+    struct disk_node *node = &disk->live.nodes[handle->node];
+    if (node->reserved < end) node->reserved = end;
+    return STATUS_OK;
 }
 
 static enum status disk_driver_lock(void *self, int file)
@@ -324,6 +347,7 @@ static enum status disk_driver_mkdir(void *self, const char *path)
     if (!state_walk(&disk->live, path, &directory, name)) {
         return answer(start, STATUS_NOT_FOUND);
     }
+    if (!disk_takes_name(disk)) return answer(start, STATUS_NO_SPACE);
     disk_link(disk, directory, name, true);
     return start.status;
 }
@@ -372,8 +396,9 @@ static enum status disk_driver_space(void *self, const char *path, uint64_t *fre
 {
     struct disk *disk = self;
     (void)path;
-    *free_bytes = disk->space;
-    return disk_begin(disk, CLASS_LOOK).status;
+    enum status status = disk_begin(disk, CLASS_LOOK).status;
+    *free_bytes = disk_free(disk);
+    return status;
 }
 
 static enum disk_class class_of(enum io_kind kind)
@@ -412,6 +437,10 @@ static void disk_complete(struct disk *disk, struct io_op *op)
     op->done = 0;
     if (op->kind == IO_SYNC) {
         op->status = sync_node(disk, node, start, op->driver[1]);
+    } else if (op->kind == IO_WRITE && !fails_clean(start) &&
+               refuses(disk, node, op->offset + op->count)) {
+        op->status = STATUS_NO_SPACE;
+        op->error = ENOSPC;
     } else if (op->kind == IO_WRITE && !fails_clean(start)) {
         disk_change_write(disk, node, op->offset, op->buffer, op->count, fault);
         op->done = start.status == STATUS_OK ? op->count : op->count / 2;

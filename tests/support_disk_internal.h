@@ -15,6 +15,7 @@ struct disk_node {
     bool is_directory;
     uint8_t *at;
     size_t length, room;
+    uint64_t reserved; /* bytes taken by io_allocate, of a finite disk */
 };
 
 struct disk_entry {
@@ -70,6 +71,7 @@ struct disk {
     uint64_t random;
     bool shuffled, crashed;
     uint64_t space;
+    uint64_t capacity, foreign, fill_at, refused; /* of a finite disk; capacity 0: of none */
 };
 
 /* What a fault can strike. */
@@ -93,6 +95,10 @@ extern const struct io_driver DISK_DRIVER;
 /* disk_change_write makes the items of a write as the fault (or none) leaves it. */
 void disk_change_write(struct disk *disk, unsigned node, uint64_t offset, const uint8_t *buffer,
                        size_t count, enum disk_fault fault);
+
+/* disk_takes: a finite disk has room for the file's bytes up to `end` (for another name). */
+bool disk_takes(const struct disk *disk, unsigned node, uint64_t end);
+bool disk_takes_name(const struct disk *disk);
 
 /* disk_require aborts the test program when memory is short. */
 void *disk_require(void *memory);

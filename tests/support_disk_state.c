@@ -55,6 +55,7 @@ void state_copy(const struct disk_state *from, struct disk_state *to)
         struct disk_node *node = &to->nodes[i];
         *node = from->nodes[i];
         node->room = node->length;
+        node->reserved = 0;
         node->at = NULL;
         if (node->room == 0) continue;
         node->at = disk_require(malloc(node->room));
@@ -196,6 +197,7 @@ static void node_truncate(struct disk_node *node, size_t length)
     node_reserve(node, length);
     if (length < node->room) memset(node->at + length, 0, node->room - length);
     node->length = length;
+    node->reserved = 0;
 }
 
 static void write_pieces(struct disk_node *node, const struct disk_item *item, size_t item_index,

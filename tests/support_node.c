@@ -157,7 +157,8 @@ static struct running {
     struct sn_life *life;
     const struct sn_script *script;
     uint64_t next_tx, next_height, polls;
-    bool active, stopped; /* in node_run; node_stop was called */
+    uint64_t waited, waited_votes; /* polls without room for a block; votes when that began */
+    bool active, stopped;          /* in node_run; node_stop was called */
 
     /* the thread that submits */
     bool submitting;
@@ -185,6 +186,13 @@ static void submit_join(void)
     pthread_join(running.thread, NULL);
     running.submitting = false;
     if (running.status == STATUS_CLOSED) return;
+    if (running.status == STATUS_NO_SPACE) { /* nothing was taken: once more */
+        running.next_tx -= running.tx_count;
+        running.tx_total -= running.tx_count;
+        running.next_height = running.life->node->head.height + 1;
+        running.life->refused++;
+        return;
+    }
     ok(running.status, "node_submit");
     for (size_t i = 0; i < running.tx_count; i++) {
         const struct node_verdict *verdict = &running.verdicts[i];
@@ -220,12 +228,34 @@ static void submit_batch(void)
              !atomic_load(&running.submitted));
 }
 
+/* A node that waits for room on the disk gets it, or is stopped. */
+static void wait_for_room(struct node *node)
+{
+    enum node_space space = atomic_load(&node->space);
+    running.life->spaces_seen |= UINT64_C(1) << space;
+    running.waited = space == NODE_SPACE_STOPPED ? running.waited + 1 : 0;
+    if (running.waited == 1) running.waited_votes = node->counters.votes;
+    if (running.waited > 0 && node->counters.votes != running.waited_votes) {
+        fail_msg("a node without room voted");
+    }
+    if (running.waited < SN_WAIT_POLLS || running.stopped) return;
+    running.waited = 0;
+    if (running.script->make_room) {
+        running.script->make_room(running.life->disk);
+    } else {
+        running.stopped = true;
+        node_stop(node);
+    }
+}
+
 static void act(struct node *node)
 {
     const struct sn_script *script = running.script;
     struct node_head published;
     node_head(node, &published);
     submit_join();
+    if (script->each_poll) script->each_poll(running.life->disk, node->head.height);
+    wait_for_room(node);
     if (running.next_tx < script->end_tx) {
         if (node->head.height < running.next_height) return;
         running.next_height = node->head.height + script->pause;
@@ -292,6 +322,7 @@ void sn_open(struct sn_life *life, const struct sn_world *world, struct disk *di
                     .replace_bump_bps = 1000},
         .verify_threads = 1,
         .full_checks = true,
+        .space = world->space,
     };
     life->status = node_open(&life->node, &options, &life->why);
     if (life->status != STATUS_OK) {

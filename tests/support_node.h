@@ -40,7 +40,8 @@ struct sn_transfer {
 struct sn_world {
     struct fold fold; /* keys and genesis; its ledger is not used */
     struct sn_transfer transfers[SN_TRANSFERS];
-    struct disk *fresh; /* a formatted validator that never started */
+    struct disk *fresh;            /* a formatted validator that never started */
+    struct node_space_marks space; /* of its nodes; none at first */
 };
 
 void sn_world_make(struct sn_world *world);
@@ -65,7 +66,11 @@ struct sn_witness {
 struct sn_script {
     uint64_t first_tx, end_tx, batch, pause;
     uint64_t total_txs, stop_height;
+    /* When the node has waited for room on the disk for SN_WAIT_POLLS: NULL stops it. */
+    void (*make_room)(struct disk *disk);
+    void (*each_poll)(struct disk *disk, uint64_t height); /* NULL: nothing */
 };
+#define SN_WAIT_POLLS 50
 
 /* One process: from node_open to node_close. */
 struct sn_life {
@@ -80,6 +85,8 @@ struct sn_life {
     uint64_t height;       /* folded, likewise */
     uint64_t segments;     /* of the chain log, likewise */
     uint64_t journal_bytes, journal_tail; /* written in this life; oldest group kept */
+    uint64_t spaces_seen;                 /* bits: 1 << enum node_space */
+    uint64_t refused;                     /* batches, for want of space */
     uint8_t id[HASH_BYTES], root[HASH_BYTES];
 };
 

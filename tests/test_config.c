@@ -160,11 +160,12 @@ static void config_checks_settings_against_each_other(void **state)
     (void)state;
     read_text("config_version: 1\n"
               "mempool: {max_txs: 10, per_account: 11}\n"
+              "storage: {warn_bytes: 1MiB, refuse_bytes: 2MiB, stop_bytes: 3MiB}\n"
               "api: {max_connections: 8, max_connections_per_ip: 9, sse_max_clients: 8, "
               "listen_addr: '127.0.0.1:26660'}\n");
     assert_int_equal(faults.count, 0);
     config_check_together(&config, &faults);
-    assert_int_equal(faults.count, 4);
+    assert_int_equal(faults.count, 6);
 }
 
 static void config_listen_takes_numeric_addresses_only(void **state)

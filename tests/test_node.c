@@ -97,7 +97,7 @@ static void *run_loop(void *node)
     return NULL;
 }
 
-static void start_node(uint64_t reserve_bytes)
+static void start_node(uint64_t stop_bytes)
 {
     const char *why = "";
     net.fails = false;
@@ -112,7 +112,7 @@ static void start_node(uint64_t reserve_bytes)
                                    .secret_key = net.key.secret,
                                    .mempool = MEMPOOL_LIMITS_DEFAULT,
                                    .verify_threads = 2,
-                                   .reserve_bytes = reserve_bytes,
+                                   .space = {stop_bytes, stop_bytes, stop_bytes},
                                    .view_bytes_max = 1 << 20};
     assert_int_equal(node_open(&net.node, &options, &why), STATUS_OK);
     assert_int_equal(pthread_create(&net.loop, NULL, run_loop, net.node), 0);
@@ -193,26 +193,28 @@ static void node_tells_the_next_nonce_with_every_refusal(void **state)
     stop_node();
 }
 
-/* Below the reserve the chain only beats: it does not eat the space that is left. */
-static void node_without_space_makes_no_blocks_of_its_work(void **state)
+static void node_without_space_signs_nothing_and_refuses(void **state)
 {
     (void)state;
     static struct made_tx tx;
     struct node_verdict verdict;
     struct node_head before, after;
-    start_node(UINT64_MAX);
+    struct node_stats stats;
+    start_node(UINT64_MAX / 2);
+    do {
+        node_stats(net.node, &stats);
+    } while (stats.space != NODE_SPACE_STOPPED);
+    assert_false(stats.signing);
     node_head(net.node, &before);
     make_payment(20, &tx);
-    submit(&tx, &verdict);
-    assert_int_equal(verdict.status, STATUS_OK);
+    struct bytes bytes = {tx.bytes, tx.bytes_count};
     for (unsigned i = 0; i < 100; i++) {
-        submit(&tx, &verdict); /* each answer is at least one turn of the loop */
-        assert_true(verdict.known);
+        assert_int_equal(node_submit(net.node, &bytes, 1, &verdict, TIMEOUT_US), STATUS_NO_SPACE);
     }
     stop_node();
     start_node(0);
     node_head(net.node, &after);
-    assert_in_range(after.height, before.height, before.height + 3);
+    assert_int_equal(after.height, before.height);
     stop_node();
 }
 
@@ -256,7 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(node_knows_a_transaction_at_every_moment),
         cmocka_unit_test(node_tells_the_next_nonce_with_every_refusal),
-        cmocka_unit_test(node_without_space_makes_no_blocks_of_its_work),
+        cmocka_unit_test(node_without_space_signs_nothing_and_refuses),
         cmocka_unit_test(node_whose_disk_fails_stops_in_order),
         cmocka_unit_test(node_notices_after_the_newest_are_none),
     };

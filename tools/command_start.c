@@ -119,7 +119,9 @@ static enum exit_code open_node(struct start *start)
         .verify_threads = cores < 1    ? 1
                           : cores > 16 ? 16
                                        : (unsigned)cores,
-        .reserve_bytes = config->storage_reserve_bytes.number,
+        .space = {.warn_bytes = config->storage_warn_bytes.number,
+                  .refuse_bytes = config->storage_refuse_bytes.number,
+                  .stop_bytes = config->storage_stop_bytes.number},
         .view_bytes_max = VIEW_BYTES_MAX,
     };
     const char *backend = config->storage_io_backend.text;

@@ -296,6 +296,12 @@ void config_check_together(const struct config *config, struct config_faults *fa
                      "%s: api.sse_max_clients must leave connections for others: it is not below "
                      "api.max_connections",
                      config->api_sse_max_clients.origin);
+    if (config->storage_refuse_bytes.number > config->storage_warn_bytes.number)
+        config_fault(faults, "%s: storage.refuse_bytes is above storage.warn_bytes",
+                     config->storage_refuse_bytes.origin);
+    if (config->storage_stop_bytes.number > config->storage_refuse_bytes.number)
+        config_fault(faults, "%s: storage.stop_bytes is above storage.refuse_bytes",
+                     config->storage_stop_bytes.origin);
     const char *api = config->api_listen_addr.text, *metrics = config->metrics_listen_addr.text;
     const char *port = strrchr(api, ':');
     if (strcmp(api, metrics) == 0 && strcmp(port, ":0") != 0)

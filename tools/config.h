@@ -39,8 +39,12 @@
       "how files are written; auto takes io_uring where the kernel permits it")                    \
     X(storage, journal_bytes, BYTES, "128MiB", 16777216, UINT64_C(1) << 36, "",                    \
       "size of the preallocated journal; at least 64 times the largest block body")                \
-    X(storage, reserve_bytes, BYTES, "64MiB", 0, UINT64_C(1) << 40, "",                            \
-      "the node stops while this much of the disk is still free")                                  \
+    X(storage, warn_bytes, BYTES, "256MiB", 0, UINT64_C(1) << 40, "",                              \
+      "with less free space the node warns and writes nothing that can wait")                      \
+    X(storage, refuse_bytes, BYTES, "64MiB", 0, UINT64_C(1) << 40, "",                             \
+      "with less free space it refuses transactions")                                              \
+    X(storage, stop_bytes, BYTES, "16MiB", 0, UINT64_C(1) << 40, "",                               \
+      "with less free space it signs nothing; all three end by themselves")                        \
     X(mempool, max_txs, U64, "100000", 1, 10000000, "", "waiting transactions")                    \
     X(mempool, max_bytes, BYTES, "64MiB", 1048576, UINT64_C(1) << 36, "", "their bytes")           \
     X(mempool, per_account, U64, "1000", 1, 1000000, "", "waiting transactions of one sender")     \
