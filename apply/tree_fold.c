@@ -10,11 +10,13 @@ void tree_fold_init(struct tree_fold *fold)
     fold->started = false;
 }
 
+/* a and b differ. */
 static int bits_shared(const uint8_t *a, const uint8_t *b)
 {
     int bit = 0;
-    while (bit < TREE_DEPTH_MAX && !((a[bit / 8] ^ b[bit / 8]) >> (7 - bit % 8) & 1)) {
+    while (!((a[bit / 8] ^ b[bit / 8]) >> (7 - bit % 8) & 1)) {
         bit++;
+        assert(bit < TREE_DEPTH_MAX);
     }
     return bit;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "apply/context.h"
+#include "apply/ledger_internal.h"
 #include "tests/support_chain.h"
 #include "tests/support_memory.h"
 
@@ -103,9 +104,8 @@ static enum status open_with(uint32_t accounts, struct ledger **ledger)
 {
     struct ledger_options options = {0};
     struct genesis genesis = story.chain.genesis;
-    uint8_t *bytes = malloc(genesis_account_bytes_max * (size_t)accounts + 1);
-    assert_non_null(bytes);
-    struct writer w = writer_of(bytes, genesis_account_bytes_max * (size_t)accounts);
+    static uint8_t bytes[GENESIS_ACCOUNTS_MAX * genesis_account_bytes_max];
+    struct writer w = writer_of(bytes, sizeof bytes);
     for (uint32_t i = 0; i < accounts; i++) {
         struct genesis_account account = {
             .address = {0x10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}, .amount = 1};
@@ -116,9 +116,7 @@ static enum status open_with(uint32_t accounts, struct ledger **ledger)
     genesis.params.state_records_max = 1024;
     genesis.reward_pool = 1;
     genesis.treasury = GENESIS_SUPPLY - 1 - accounts;
-    enum status status = ledger_open(ledger, &genesis, &options);
-    free(bytes);
-    return status;
+    return ledger_open(ledger, &genesis, &options);
 }
 
 /* More accounts than the state may hold: what a genesis says is taken all the same. */
@@ -133,6 +131,25 @@ static void ledger_takes_every_genesis_whole(void **state)
         /* two pools, the supply, and the seven records of the chain */
         assert_int_equal(store_records(ledger_store(ledger)), rows[i] + 10);
         ledger_close(ledger);
+    }
+    story_end();
+}
+
+/* Tables that double while the first balances are issued, the pools' among them. */
+static void ledger_without_memory_for_its_genesis_says_so(void **state)
+{
+    (void)state;
+    story_make();
+    for (uint32_t accounts = 760; accounts <= 770; accounts++) {
+        for (uint64_t nth = 1;; nth++) {
+            struct ledger *ledger = NULL;
+            memory_fail_at(nth, nth % 2 == 0);
+            enum status status = open_with(accounts, &ledger);
+            bool failed = memory_failed();
+            ledger_close(ledger);
+            assert_int_equal(status, failed ? STATUS_NO_MEMORY : STATUS_OK);
+            if (!failed) break;
+        }
     }
     story_end();
 }
@@ -172,6 +189,35 @@ static void ledger_issues_nothing_to_an_empty_pool(void **state)
     story_end();
 }
 
+/* Records of the chain that are gone or damaged: the machine failed, and the owner stops. */
+static void ledger_stops_when_its_own_records_are_damaged(void **state)
+{
+    (void)state;
+    static const uint8_t KEY[8] = {0}, ONES[64] = {1, 1, 1, 1};
+    static const uint16_t tables[] = {TABLE_HEAD, TABLE_PARAMS, TABLE_EPOCH, TABLE_VALIDATORS};
+    struct ledger_options options = {0};
+    story_make();
+    for (int row = 0; row < 8; row++) {
+        struct ledger *ledger;
+        struct validator_list set;
+        OK(ledger_open(&ledger, &story.chain.genesis, &options));
+        OK(ledger_reload(ledger));
+        OK(ledger_validators(ledger, 0, &set));
+        uint16_t table = tables[row / 2];
+        if (row % 2)
+            OK(store_put(ledger_store(ledger), table, KEY, ONES, 5));
+        else
+            OK(store_delete(ledger_store(ledger), table, KEY));
+        if (table != TABLE_VALIDATORS)
+            assert_int_equal(ledger_reload(ledger), STATUS_CORRUPT);
+        else
+            assert_int_equal(ledger_validators(ledger, 0, &set),
+                             row % 2 ? STATUS_RANGE : STATUS_NOT_FOUND);
+        ledger_close(ledger);
+    }
+    story_end();
+}
+
 /* Nobody listens: the check runs all the same, and the fold goes on. */
 static void ledger_without_an_ear_folds_on(void **state)
 {
@@ -197,8 +243,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ledger_without_memory_says_so_at_each_step),
         cmocka_unit_test(ledger_takes_every_genesis_whole),
+        cmocka_unit_test(ledger_without_memory_for_its_genesis_says_so),
         cmocka_unit_test(ledger_refuses_a_genesis_that_breaks_a_rule),
         cmocka_unit_test(ledger_issues_nothing_to_an_empty_pool),
+        cmocka_unit_test(ledger_stops_when_its_own_records_are_damaged),
         cmocka_unit_test(ledger_without_an_ear_folds_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

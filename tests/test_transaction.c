@@ -45,6 +45,19 @@ static void tx_open_refuses_every_cut_and_every_added_byte(void **state)
     assert_int_equal(tx_open(bytes, count + 1, &view), STATUS_TRAILING);
 }
 
+static void tx_longer_than_any_may_be_is_refused_by_its_length(void **state)
+{
+    (void)state;
+    static uint8_t bytes[TX_BYTES_MAX + TX_SIGNED_BYTES_MAX];
+    size_t count = plain(bytes);
+    struct tx_view view;
+    assert_int_equal(tx_open(bytes, TX_BYTES_MAX, &view), STATUS_TRAILING);
+    assert_int_equal(tx_open(bytes, TX_BYTES_MAX + 1, &view), STATUS_RANGE);
+    assert_int_equal(tx_open(bytes, count, &view), STATUS_OK);
+    view.content.count = TX_SIGNED_BYTES_MAX;
+    assert_int_equal(tx_verify(&view, chain.genesis_id), STATUS_FULL);
+}
+
 static void tx_verify_refuses_every_flipped_bit(void **state)
 {
     (void)state;
@@ -226,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tx_open_names_what_it_accepts),
         cmocka_unit_test(tx_open_refuses_every_cut_and_every_added_byte),
+        cmocka_unit_test(tx_longer_than_any_may_be_is_refused_by_its_length),
         cmocka_unit_test(tx_verify_refuses_every_flipped_bit),
         cmocka_unit_test(tx_verify_is_bound_to_the_chain),
         cmocka_unit_test(tx_policy_needs_its_threshold_in_order),
