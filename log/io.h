@@ -24,7 +24,8 @@
  * A file or socket is closed only when no operation on it is in flight; io_socket_shutdown makes
  * the pending ones of a socket complete. Operations are not cancelled otherwise.
  *
- * Blocking part: for start, recovery and tools. Same files, same faults.
+ * Blocking part: for start, recovery and tools. Same files, same faults. A call that a signal
+ * interrupted is made again, a bounded number of times; syncs included.
  *
  * Files opened with IO_OPEN_DIRECT: buffer, offset and count are multiples of IO_ALIGN; so is
  * `done`, except at the end of the file.

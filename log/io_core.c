@@ -63,7 +63,9 @@ static void *flusher_run(void *argument)
         if (flusher->waiting.first == NULL) break;
         struct io_queue group = flusher_take(flusher);
         pthread_mutex_unlock(&core->lock);
-        int error = fdatasync(group.first->file) == 0 ? 0 : errno;
+        int result;
+        IO_REPEAT(result, fdatasync(group.first->file));
+        int error = result == 0 ? 0 : errno;
         pthread_mutex_lock(&core->lock);
         for (struct io_op *op; (op = io_queue_pop(&group)) != NULL;) {
             if (error != 0) io_op_fail(op, error);

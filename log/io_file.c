@@ -1,5 +1,4 @@
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,9 +45,7 @@ enum status io_fs_open(void *self, const char *path, unsigned flags, int *file)
     if (flags & IO_OPEN_CREATE) mode |= O_CREAT;
     if (flags & IO_OPEN_EXCLUSIVE) mode |= O_EXCL;
     int opened;
-    do {
-        opened = open(path, mode, 0600);
-    } while (opened < 0 && errno == EINTR);
+    IO_REPEAT(opened, open(path, mode, 0600));
     if (opened < 0) return status_from_errno(errno);
     if (flags & IO_OPEN_DIRECT) open_direct(opened);
     *file = opened;
@@ -90,7 +87,9 @@ enum status io_fs_write_at(void *self, int file, uint64_t offset, const uint8_t 
 enum status io_fs_file_sync(void *self, int file)
 {
     (void)self;
-    return errno_status(fdatasync(file));
+    int result;
+    IO_REPEAT(result, fdatasync(file));
+    return errno_status(result);
 }
 
 enum status io_fs_file_size(void *self, int file, uint64_t *size)
@@ -113,9 +112,7 @@ enum status io_fs_truncate(void *self, int file, uint64_t size)
 {
     (void)self;
     int result;
-    do {
-        result = ftruncate(file, (off_t)size);
-    } while (result != 0 && errno == EINTR);
+    IO_REPEAT(result, ftruncate(file, (off_t)size));
     return errno_status(result);
 }
 
@@ -123,9 +120,7 @@ enum status io_fs_allocate(void *self, int file, uint64_t offset, uint64_t count
 {
     (void)self;
     int result;
-    do {
-        result = fallocate(file, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)count);
-    } while (result != 0 && errno == EINTR);
+    IO_REPEAT(result, fallocate(file, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)count));
     if (result != 0 && errno == EOPNOTSUPP) return STATUS_UNSUPPORTED;
     return errno_status(result);
 }
@@ -145,19 +140,25 @@ enum status io_fs_lock(void *self, int file)
 enum status io_fs_rename(void *self, const char *from, const char *to)
 {
     (void)self;
-    return errno_status(rename(from, to));
+    int result;
+    IO_REPEAT(result, rename(from, to));
+    return errno_status(result);
 }
 
 enum status io_fs_unlink(void *self, const char *path)
 {
     (void)self;
-    return errno_status(unlink(path));
+    int result;
+    IO_REPEAT(result, unlink(path));
+    return errno_status(result);
 }
 
 enum status io_fs_mkdir(void *self, const char *path)
 {
     (void)self;
-    if (mkdir(path, 0700) == 0) return STATUS_OK;
+    int result;
+    IO_REPEAT(result, mkdir(path, 0700));
+    if (result == 0) return STATUS_OK;
     if (errno != EEXIST) return status_from_errno(errno);
     struct stat info;
     if (stat(path, &info) != 0) return status_from_errno(errno);
@@ -167,9 +168,11 @@ enum status io_fs_mkdir(void *self, const char *path)
 enum status io_fs_dir_sync(void *self, const char *path)
 {
     (void)self;
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int directory, result;
+    IO_REPEAT(directory, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (directory < 0) return status_from_errno(errno);
-    enum status status = errno_status(fsync(directory));
+    IO_REPEAT(result, fsync(directory));
+    enum status status = errno_status(result);
     close(directory);
     return status;
 }
@@ -233,7 +236,9 @@ enum status io_fs_space(void *self, const char *path, uint64_t *free_bytes)
 {
     (void)self;
     struct statvfs info;
-    if (statvfs(path, &info) != 0) return status_from_errno(errno);
+    int result;
+    IO_REPEAT(result, statvfs(path, &info));
+    if (result != 0) return status_from_errno(errno);
     *free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
     return STATUS_OK;
 }

@@ -13,12 +13,22 @@
 #ifndef CAIRN_LOG_IO_INTERNAL_H
 #define CAIRN_LOG_IO_INTERNAL_H
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "log/io.h"
 
 /* A transfer that is answered EINTR or EAGAIN is tried again this often without progress. */
 #define IO_RETRY_MAX 1000
+/* IO_REPEAT makes a call that a signal interrupted again; what else fails is not tried again. A sync is
+ * no exception: EINTR says that waiting ended, not that a page was lost. */
+#define IO_REPEAT(result, call)                                                                    \
+    do {                                                                                           \
+        unsigned tries_ = 0;                                                                       \
+        do {                                                                                       \
+            (result) = (call);                                                                     \
+        } while ((result) < 0 && errno == EINTR && ++tries_ < IO_RETRY_MAX);                       \
+    } while (0)
 /* More operations in flight than this are refused at start: the ring must hold them all. */
 #define IO_OPS_MAX 16384
 
