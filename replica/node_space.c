@@ -6,6 +6,9 @@
  * so that a node on the edge does not flicker. STOPPED also while the chain log waits for blocks of the
  * disk. The marks are about good manners; that no write of record meets a full disk is owed to
  * reservations (README). */
+#include <assert.h>
+#include <stdio.h>
+
 #include "log/trace.h"
 #include "replica/node_internal.h"
 
@@ -61,8 +64,10 @@ static void measure(struct node *node)
     bool early = now >= node->space_checked_us && now - node->space_checked_us < SPACE_CHECK_US;
     if (early) return;
     node->space_checked_us = now;
-    if (io_space(&node->io, node->options.home, &node->free_bytes) != STATUS_OK)
-        node->free_bytes = 0;
+    char path[IO_PATH_MAX]; /* where files grow, which may be a disk of its own */
+    int length = snprintf(path, sizeof path, "%s/data", node->options.home);
+    assert(length > 0 && length < IO_PATH_MAX);
+    if (io_space(&node->io, path, &node->free_bytes) != STATUS_OK) node->free_bytes = 0;
 }
 
 /* tell says what changed, as loud as it is bad. */
