@@ -11,6 +11,8 @@
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
+#include "log/hash_local.h"
+
 _Static_assert(sizeof(crypto_generichash_blake2b_state) <= sizeof(struct hash_state),
                "the opaque state holds libsodium's");
 
@@ -23,14 +25,14 @@ static const char TAGS[][crypto_generichash_blake2b_PERSONALBYTES + 1] = {
 #define BLOCK_BYTES     SHA256_CBLOCK
 #define SHORT_BYTES_MAX (2 * BLOCK_BYTES - 9) /* with its padding it fits into two blocks */
 
-static uint8_t local_secret[crypto_shorthash_KEYBYTES];
+u128 hash_local_secret[HASH_LOCAL_WORDS + 2];
 
 enum status hash_init(void)
 {
     static int ready;
     if (ready) return STATUS_OK;
     if (sodium_init() < 0) return STATUS_UNSUPPORTED;
-    randombytes_buf(local_secret, sizeof local_secret);
+    randombytes_buf(hash_local_secret, sizeof hash_local_secret);
     ready = 1;
     return STATUS_OK;
 }
@@ -158,16 +160,6 @@ void sha256_many(const uint8_t *messages, size_t message_bytes, size_t count,
         if (message_bytes > 0) memcpy(padded.bytes, messages + i * message_bytes, message_bytes);
         padded_hash(&padded, out[i]);
     }
-}
-
-uint64_t hash_local(const uint8_t *bytes, size_t count)
-{
-    uint8_t out[crypto_shorthash_BYTES];
-    int error = crypto_shorthash(out, bytes, count, local_secret);
-    assert(error == 0);
-    uint64_t value;
-    memcpy(&value, out, sizeof value);
-    return value;
 }
 
 uint64_t checksum64(const uint8_t *bytes, size_t count, uint64_t seed)

@@ -67,11 +67,6 @@ void sha256_tagged(uint8_t tag, const uint8_t *bytes, size_t count, uint8_t out[
 void sha256_many(const uint8_t *messages, size_t message_bytes, size_t count,
                  uint8_t (*out)[HASH_BYTES]);
 
-/* hash_local: SipHash-2-4 under a secret that hash_init drew for this process, for the places of
- * keys in a hash table that an attacker may fill. It differs from process to process: it is never
- * stored, sent or compared, and nothing observable may depend on it. */
-uint64_t hash_local(const uint8_t *bytes, size_t count);
-
 /* checksum64: XXH3-64 with a seed; private files use their incarnation, canonical files 0. */
 uint64_t checksum64(const uint8_t *bytes, size_t count, uint64_t seed);
 void checksum128(const uint8_t *bytes, size_t count, uint64_t seed, uint8_t out[16]);

@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "log/hash_local.h"
 #include "log/signature.h"
 #include "log/trace.h"
 #include "replica/node_internal.h"
