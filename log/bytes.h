@@ -98,18 +98,19 @@ static inline void store_u16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)(v >> 8);
 }
 
+/* Written out, so that compilers see one store; a loop of bytes stays one at -O2. */
 static inline void store_u32(uint8_t *p, uint32_t v)
 {
-    for (int i = 0; i < 4; i++) {
-        p[i] = (uint8_t)(v >> (8 * i));
-    }
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)(v >> 16);
+    p[3] = (uint8_t)(v >> 24);
 }
 
 static inline void store_u64(uint8_t *p, uint64_t v)
 {
-    for (int i = 0; i < 8; i++) {
-        p[i] = (uint8_t)(v >> (8 * i));
-    }
+    store_u32(p, (uint32_t)v);
+    store_u32(p + 4, (uint32_t)(v >> 32));
 }
 
 static inline uint8_t read_u8(struct reader *r)

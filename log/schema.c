@@ -1,7 +1,5 @@
 #include "log/schema.h"
 
-#include <assert.h>
-
 const char *schema_kind_name(enum schema_kind kind)
 {
     static const char *const NAMES[] = {
@@ -22,25 +20,6 @@ const char *schema_unit_name(enum schema_unit unit)
     };
     assert((size_t)unit < sizeof NAMES / sizeof NAMES[0]);
     return NAMES[unit];
-}
-
-uint64_t schema_read_number(struct reader *r, unsigned width, uint64_t lo, uint64_t hi)
-{
-    const uint8_t *p = read_take(r, width);
-    if (!p) return 0;
-    uint64_t value = 0;
-    switch (width) {
-    case 1: value = p[0]; break;
-    case 2: value = load_u16(p); break;
-    case 4: value = load_u32(p); break;
-    case 8: value = load_u64(p); break;
-    default: assert(0);
-    }
-    if (value < lo || value > hi) {
-        reader_fail(r, STATUS_RANGE);
-        return 0;
-    }
-    return value;
 }
 
 struct bytes schema_read_bytes(struct reader *r, uint64_t lo, uint64_t hi)
@@ -96,17 +75,6 @@ bool schema_read_flag(struct reader *r)
     uint8_t flag = read_u8(r);
     if (flag > 1) reader_fail(r, STATUS_NONCANONICAL);
     return r->status == STATUS_OK && flag == 1;
-}
-
-void schema_write_number(struct writer *w, unsigned width, uint64_t value, uint64_t lo, uint64_t hi)
-{
-    assert(value >= lo);
-    assert(value <= hi);
-    uint8_t *p = write_take(w, width);
-    if (!p) return;
-    for (unsigned i = 0; i < width; i++) {
-        p[i] = (uint8_t)(value >> (8 * i));
-    }
 }
 
 void schema_write_bytes(struct writer *w, struct bytes value, uint64_t lo, uint64_t hi)

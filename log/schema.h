@@ -32,6 +32,7 @@
 #ifndef CAIRN_LOG_SCHEMA_H
 #define CAIRN_LOG_SCHEMA_H
 
+#include <assert.h>
 #include <stdbool.h>
 
 #include "log/bytes.h"
@@ -106,13 +107,38 @@ void schema_skip(struct reader *r, const struct schema *schema);
 /* schema_check: the bytes are exactly one canonical value of the schema. */
 MUST_CHECK enum status schema_check(const struct schema *schema, const uint8_t *bytes, size_t count);
 
-/* Shared by the generated code; they carry the bounds so that no comparison is written twice. */
-uint64_t schema_read_number(struct reader *r, unsigned width, uint64_t lo, uint64_t hi);
+/* Shared by the generated code; they carry the bounds so that no comparison is written twice. The two for
+ * numbers are inlined: with constant width and bounds little is left of them. */
+__attribute__((always_inline)) static inline uint64_t
+schema_read_number(struct reader *r, unsigned width, uint64_t lo, uint64_t hi)
+{
+    const uint8_t *p = read_take(r, width);
+    if (!p) return 0;
+    uint64_t value = width == 1 ? p[0] : width == 2 ? load_u16(p) : width == 4 ? load_u32(p) : load_u64(p);
+    if (value < lo || value > hi) {
+        reader_fail(r, STATUS_RANGE);
+        return 0;
+    }
+    return value;
+}
+
+__attribute__((always_inline)) static inline void
+schema_write_number(struct writer *w, unsigned width, uint64_t value, uint64_t lo, uint64_t hi)
+{
+    assert(value >= lo);
+    assert(value <= hi);
+    uint8_t *p = write_take(w, width);
+    if (!p) return;
+    if (width == 1) *p = (uint8_t)value;
+    else if (width == 2) store_u16(p, (uint16_t)value);
+    else if (width == 4) store_u32(p, (uint32_t)value);
+    else store_u64(p, value);
+}
+
 struct bytes schema_read_bytes(struct reader *r, uint64_t lo, uint64_t hi);
 struct bytes schema_read_text(struct reader *r, uint64_t lo, uint64_t hi);
 uint32_t schema_read_count(struct reader *r, uint64_t lo, uint64_t hi);
 bool schema_read_flag(struct reader *r);
-void schema_write_number(struct writer *w, unsigned width, uint64_t value, uint64_t lo, uint64_t hi);
 void schema_write_bytes(struct writer *w, struct bytes value, uint64_t lo, uint64_t hi);
 void schema_write_list(struct writer *w, const struct list *list, uint64_t lo, uint64_t hi);
 
