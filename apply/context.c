@@ -21,6 +21,7 @@ struct context_mark context_mark(const struct context *context)
 void context_undo(struct context *context, const struct context_mark *mark)
 {
     store_rollback(context->store, mark->store_mark);
+    if (mark->store_mark < context->checked.to) context->checked = (struct context_checked){0};
     context->events->bytes = mark->event_bytes;
     context->events->count = mark->event_count;
     context->posted = mark->posted;
@@ -52,12 +53,12 @@ static bool is_full(const struct context *context)
            store_records(context->store) >= context->params->state_records_max;
 }
 
-/* put with the knowledge whether the record is new. */
-static enum outcome put(struct context *context, uint16_t table, const uint8_t *key, bool is_new,
-                        const uint8_t *value, size_t value_bytes)
+/* put_at puts where store_find looked; `is_new`: it found nothing. */
+static enum outcome put_at(struct context *context, struct store_place place, const uint8_t *key,
+                           bool is_new, const uint8_t *value, size_t value_bytes)
 {
     if (is_new && is_full(context)) return OUTCOME_STATE_FULL;
-    enum status status = store_put(context->store, table, key, value, value_bytes);
+    enum status status = store_put_at(context->store, place, key, value, value_bytes);
     if (status == STATUS_OK) return OUTCOME_OK;
     return status == STATUS_FULL ? OUTCOME_STATE_FULL : failed(context, status);
 }
@@ -65,8 +66,9 @@ static enum outcome put(struct context *context, uint16_t table, const uint8_t *
 enum outcome context_put(struct context *context, uint16_t table, const uint8_t *key,
                          const uint8_t *value, size_t value_bytes)
 {
-    bool is_new = !store_get(context->store, table, key).at;
-    return put(context, table, key, is_new, value, value_bytes);
+    struct store_place place;
+    bool is_new = !store_find(context->store, table, key, &place).at;
+    return put_at(context, place, key, is_new, value, value_bytes);
 }
 
 enum outcome context_delete(struct context *context, uint16_t table, const uint8_t *key)
@@ -119,7 +121,8 @@ static enum outcome apply_posting(struct context *context, const struct posting 
     }
     uint8_t key[balance_key_bytes_max], bytes[balance_bytes_max];
     balance_key_of(posting->address, posting->asset, key);
-    struct bytes value = store_get(context->store, TABLE_BALANCE, key);
+    struct store_place place;
+    struct bytes value = store_find(context->store, TABLE_BALANCE, key, &place);
     CHECK(context, !value.at || value.count == balance_bytes_max, I5);
     uint64_t amount = value.at ? load_u64(value.at) : 0;
     bool is_new = !value.at;
@@ -133,7 +136,7 @@ static enum outcome apply_posting(struct context *context, const struct posting 
     context->posted += debit ? -weighted : weighted;
     if (amount == 0) return context_delete(context, TABLE_BALANCE, key);
     store_u64(bytes, amount);
-    enum outcome outcome = put(context, TABLE_BALANCE, key, is_new, bytes, sizeof bytes);
+    enum outcome outcome = put_at(context, place, key, is_new, bytes, sizeof bytes);
     if (outcome != OUTCOME_OK) return outcome;
     if (address_is_reserved(key) && key[31] == POOL_BURNED)
         return supply_change(context, posting->asset, 0, posting->amount);
@@ -183,11 +186,10 @@ void events_free(struct event_buffer *events)
     *events = (struct event_buffer){0};
 }
 
-enum outcome context_post(struct context *context, enum event_kind kind,
-                          const struct posting *postings, size_t count, struct bytes body)
+/* post is context_post for postings that are known to balance. */
+static enum outcome post(struct context *context, enum event_kind kind,
+                         const struct posting *postings, size_t count, struct bytes body)
 {
-    CHECK(context, count <= EVENT_POSTINGS_MAX, X1);
-    CHECK(context, postings_balance(postings, count), I3);
     CHECK(context, context->events->count < EVENTS_MAX, X1);
     uint8_t encoded[EVENT_POSTINGS_MAX * posting_bytes_max];
     struct writer p = writer_of(encoded, sizeof encoded);
@@ -211,6 +213,14 @@ enum outcome context_post(struct context *context, enum event_kind kind,
     return OUTCOME_OK;
 }
 
+enum outcome context_post(struct context *context, enum event_kind kind,
+                          const struct posting *postings, size_t count, struct bytes body)
+{
+    CHECK(context, count <= EVENT_POSTINGS_MAX, X1);
+    CHECK(context, postings_balance(postings, count), I3);
+    return post(context, kind, postings, count, body);
+}
+
 enum outcome context_move(struct context *context, enum event_kind kind, const uint8_t from[32],
                           const uint8_t to[32], uint32_t asset, uint64_t amount, struct bytes body)
 {
@@ -220,15 +230,15 @@ enum outcome context_move(struct context *context, enum event_kind kind, const u
     };
     memcpy(postings[0].address, from, 32);
     memcpy(postings[1].address, to, 32);
-    return context_post(context, kind, postings, 2, body);
+    return post(context, kind, postings, 2, body);
 }
 
 /* ---- invariants ---- */
 
-enum outcome context_check(struct context *context, const struct context_mark *mark,
-                           const uint8_t *only, uint64_t nonces)
+/* check_scope looks at every record that changed since the mark. */
+static enum outcome check_scope(struct context *context, const struct context_mark *mark,
+                                const uint8_t *only, uint64_t nonces)
 {
-    if (context->broken != INVARIANT_NONE) return OUTCOME_QUARANTINED;
     struct change_tally tally;
     change_tally_take(context->store, mark->store_mark, only, context->history, &tally);
     if (tally.broken != INVARIANT_NONE)
@@ -237,5 +247,23 @@ enum outcome context_check(struct context *context, const struct context_mark *m
     CHECK(context, tally.weighted == context->posted - mark->posted, I3);
     CHECK(context, tally.nonces == nonces, I34);
     CHECK(context, !only || tally.accounts <= 1, I34);
+    return OUTCOME_OK;
+}
+
+enum outcome context_check(struct context *context, const struct context_mark *mark,
+                           const uint8_t *only, uint64_t nonces)
+{
+    struct context_checked *checked = &context->checked;
+    size_t from = mark->store_mark, to = store_mark(context->store);
+    if (context->broken != INVARIANT_NONE) return OUTCOME_QUARANTINED;
+    if (!only && checked->from == from && checked->to == to && to > from) {
+        CHECK(context, checked->nonces == nonces, I34);
+        return OUTCOME_OK;
+    }
+    enum outcome outcome = check_scope(context, mark, only, nonces);
+    if (outcome != OUTCOME_OK) return outcome;
+    if (checked->to != from) *checked = (struct context_checked){.from = from};
+    checked->to = to;
+    checked->nonces += nonces;
     return OUTCOME_OK;
 }

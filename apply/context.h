@@ -25,6 +25,13 @@ struct event_buffer {
     uint32_t count;
 };
 
+/* The run of work, without a gap, that passed its checks scope by scope. Sums of changes add up, so
+ * what holds for each scope holds for the run. */
+struct context_checked {
+    size_t from, to; /* store marks */
+    uint64_t nonces;
+};
+
 struct context {
     struct store *store;
     const struct params *params; /* of the epoch */
@@ -35,7 +42,8 @@ struct context {
     bool issuing;          /* the genesis is being applied: the supply grows */
     bool history;          /* a step that folds the chain's own records */
     struct event_buffer *events;
-    u128 posted;           /* weighted sum of all postings (invariant.h) */
+    u128 posted; /* weighted sum of all postings (invariant.h) */
+    struct context_checked checked;
     enum invariant broken; /* first broken expectation, or INVARIANT_NONE */
     const char *broken_text;
     enum status status; /* the machine failed: sticky, the owner stops */
@@ -84,7 +92,8 @@ enum outcome context_delete(struct context *context, uint16_t table, const uint8
 uint64_t context_balance(const struct context *context, const uint8_t address[32], uint32_t asset);
 
 /* context_check holds the changed checks over everything since `mark`: I1 to I5, I42 and, with
- * `nonces` the number of nonces that may have been taken by `only` (NULL: any accounts), I34. */
+ * `nonces` the number of nonces that may have been taken by `only` (NULL: any accounts), I34. A mark
+ * from which checked scopes follow each other up to now is checked by their sums. */
 enum outcome context_check(struct context *context, const struct context_mark *mark,
                            const uint8_t *only, uint64_t nonces);
 

@@ -1,6 +1,7 @@
 #include "apply/invariant.h"
 
 #include "apply/operation.h"
+#include "apply/store_internal.h"
 #include "apply/tables.h"
 
 const char *invariant_id(enum invariant invariant)
@@ -66,12 +67,11 @@ static uint64_t amount_of(struct change_tally *tally, struct bytes value)
 static void tally_balance(struct change_tally *tally, const uint8_t *key, struct bytes before,
                           struct bytes after)
 {
-    static const uint8_t BURNED[32] = {[31] = POOL_BURNED};
     uint32_t asset = load_u32(key + 32);
     u128 change = (u128)amount_of(tally, after) - amount_of(tally, before);
     tally->sum += change;
     tally->weighted += change * balance_weight(key, asset);
-    if (memcmp(key, BURNED, sizeof BURNED) == 0) tally->burned += change;
+    if (address_is_reserved(key) && key[31] == POOL_BURNED) tally->burned += change;
 }
 
 static void tally_account(struct change_tally *tally, const uint8_t *key, struct bytes before,
@@ -130,6 +130,6 @@ void change_tally_take(const struct store *store, size_t mark, const uint8_t *on
 {
     *tally = (struct change_tally){.only = only};
     struct tally_run run = {.tally = tally, .history = history};
-    store_changes_since(store, mark, tally_change, &run);
+    store_each_change(store, mark, tally_change, &run);
     if (tally->burned != tally->supply_burned) tally_break(tally, INVARIANT_I2);
 }

@@ -159,6 +159,7 @@ static void block_start(struct ledger *ledger, uint64_t height, uint64_t time_us
     ledger->context.height = height;
     ledger->context.time_us = time_us;
     ledger->context.posted = 0;
+    ledger->context.checked = (struct context_checked){0};
     ledger->context.broken = INVARIANT_NONE;
     ledger->context.tx = EVENT_SYSTEM;
     ledger->context.sender = NULL;
@@ -207,14 +208,14 @@ static void undo_block(struct ledger *ledger, const struct list *commands)
 }
 
 /* run_block executes commands and due items, and undoes them all if the invariants cannot be saved. */
-static void run_block(struct ledger *ledger, const struct block *block)
+static void run_block(struct ledger *ledger, const struct block *block, const struct tx_view *views)
 {
     struct context *context = &ledger->context;
     uint8_t collector[32];
     pool_address(POOL_FEES, collector);
     uint64_t collected = context_balance(context, collector, ASSET_COIN);
     ledger->block_mark = context_mark(context);
-    ledger_run_commands(ledger, &block->body.commands);
+    ledger_run_commands(ledger, &block->body.commands, views);
     if (context->status != STATUS_OK) return;
     if (ledger->block_broken == INVARIANT_NONE && fees_check(ledger, collected) == OUTCOME_OK) {
         ledger_items_due(ledger, &block->header);
@@ -222,6 +223,39 @@ static void run_block(struct ledger *ledger, const struct block *block)
     }
     if (ledger->block_broken != INVARIANT_NONE || context->broken != INVARIANT_NONE)
         undo_block(ledger, &block->body.commands);
+}
+
+/* finish_receipts adds the block's own receipt and encodes them all. */
+static enum status finish_receipts(struct ledger *ledger, uint32_t count,
+                                   const uint8_t id[HASH_BYTES])
+{
+    const struct receipt *last = count > 0 ? &ledger->receipts[count - 1] : NULL;
+    struct receipt *own = &ledger->receipts[count];
+    *own = (struct receipt){.first_event = last ? last->first_event + last->event_count : 0};
+    own->event_count = ledger->events.count - own->first_event;
+    ledger->event_ends[count] = ledger->events.bytes;
+    struct writer w = writer_of(ledger->receipts_bytes, LEDGER_RECEIPTS_BYTES_MAX);
+    write_u64(&w, ledger->context.height);
+    write_copy(&w, id, HASH_BYTES);
+    write_u16(&w, (uint16_t)(count + 1));
+    for (uint32_t i = 0; i <= count; i++) {
+        receipt_write(&w, &ledger->receipts[i]);
+    }
+    ledger->receipt_count = count + 1;
+    ledger->receipts_used = writer_bytes(&w);
+    return w.status;
+}
+
+enum status ledger_execute(struct ledger *ledger, const struct block *block,
+                           const uint8_t id[HASH_BYTES], const struct tx_view *views)
+{
+    const struct header *header = &block->header;
+    if (header->height != ledger->height + 1) return STATUS_RANGE;
+    TRY(events_start(&ledger->events, header->height, header->time_us, id));
+    block_start(ledger, header->height, header->time_us);
+    run_block(ledger, block, views);
+    ledger_epoch_step(ledger, header, id);
+    return finish_receipts(ledger, block->body.commands.count, id);
 }
 
 /* leaf_of hashes one receipt with its events; both are joined in the scratch memory. */
@@ -241,35 +275,30 @@ static enum status leaf_of(struct ledger *ledger, struct bytes receipt, struct b
     return STATUS_OK;
 }
 
-/* finish_receipts encodes receipts[count] and computes their root. */
-static enum status finish_receipts(struct ledger *ledger, uint32_t count,
-                                   const uint8_t id[HASH_BYTES], struct ledger_result *result)
+enum status ledger_receipts_root(struct ledger *ledger, uint8_t root[HASH_BYTES])
 {
-    struct writer w = writer_of(ledger->receipts_bytes, LEDGER_RECEIPTS_BYTES_MAX);
-    write_u64(&w, ledger->context.height);
-    write_copy(&w, id, HASH_BYTES);
-    write_u16(&w, (uint16_t)count);
     struct merkle_frontier frontier;
     merkle_frontier_init(&frontier);
+    const uint8_t *receipt = ledger->receipts_bytes + LEDGER_RECEIPTS_OFFSET;
     size_t start = ledger->block_mark.event_bytes;
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes receipt = {.at = w.at};
-        receipt_write(&w, &ledger->receipts[i]);
-        receipt.count = (size_t)(w.at - receipt.at);
+    for (uint32_t i = 0; i < ledger->receipt_count; i++) {
         struct bytes events = {ledger->events.at + start, ledger->event_ends[i] - start};
-        start = ledger->event_ends[i];
         uint8_t leaf[HASH_BYTES];
-        TRY(leaf_of(ledger, receipt, events, leaf));
+        TRY(leaf_of(ledger, (struct bytes){receipt, receipt_bytes_max}, events, leaf));
         merkle_frontier_append(&frontier, leaf);
+        start = ledger->event_ends[i];
+        receipt += receipt_bytes_max;
     }
-    merkle_frontier_root(&frontier, result->receipts_root);
-    result->receipts = (struct bytes){ledger->receipts_bytes, writer_bytes(&w)};
-    return w.status;
+    merkle_frontier_root(&frontier, root);
+    return STATUS_OK;
 }
 
-static void count_outcomes(const struct ledger *ledger, uint32_t count,
-                           struct ledger_result *result)
+static void fill_result(struct ledger *ledger, struct ledger_result *result)
 {
+    uint32_t count = ledger->receipt_count - 1;
+    result->height = ledger->height;
+    result->receipts = (struct bytes){ledger->receipts_bytes, ledger->receipts_used};
+    result->events = events_bytes(&ledger->events);
     for (uint32_t i = 0; i < count; i++) {
         enum outcome outcome = (enum outcome)ledger->receipts[i].outcome;
         result->outcome_paid += outcome_paid(outcome);
@@ -285,38 +314,35 @@ static void full_report(void *context, enum invariant invariant, const char *tex
     ledger_alarm(context, invariant, text);
 }
 
+enum status ledger_finish(struct ledger *ledger, const struct header *header,
+                          const uint8_t id[HASH_BYTES], size_t block_bytes,
+                          const uint8_t receipts_root[HASH_BYTES])
+{
+    ledger_history(ledger, header, id, receipts_root, block_bytes);
+    TRY(ledger->context.status);
+    TRY(store_block_end(ledger->store, header->height));
+    return ledger_reload(ledger);
+}
+
+enum status ledger_apply_opened(struct ledger *ledger, const struct block *block,
+                                const uint8_t id[HASH_BYTES], size_t block_bytes,
+                                const struct tx_view *views, struct ledger_result *result)
+{
+    *result = (struct ledger_result){0};
+    TRY(ledger_execute(ledger, block, id, views));
+    TRY(ledger_receipts_root(ledger, result->receipts_root));
+    TRY(ledger_finish(ledger, &block->header, id, block_bytes, result->receipts_root));
+    fill_result(ledger, result);
+    if (!ledger->options.full_checks) return STATUS_OK;
+    uint64_t checked;
+    return invariant_check_all(ledger->store, full_report, ledger, &checked);
+}
+
 enum status ledger_apply(struct ledger *ledger, const struct block *block,
                          const uint8_t id[HASH_BYTES], size_t block_bytes,
                          struct ledger_result *result)
 {
-    const struct header *header = &block->header;
-    struct context *context = &ledger->context;
-    uint32_t count = block->body.commands.count;
-    if (header->height != ledger->height + 1) return STATUS_RANGE;
-    *result = (struct ledger_result){.height = header->height};
-    TRY(events_start(&ledger->events, header->height, header->time_us, id));
-    block_start(ledger, header->height, header->time_us);
-    run_block(ledger, block);
-    ledger_epoch_step(ledger, header, id);
-
-    struct receipt *own = &ledger->receipts[count];
-    uint32_t first = count > 0 ? ledger->receipts[count - 1].first_event +
-                                     ledger->receipts[count - 1].event_count
-                               : 0;
-    *own = (struct receipt){.first_event = first, .event_count = ledger->events.count - first};
-    ledger->event_ends[count] = ledger->events.bytes;
-    TRY(finish_receipts(ledger, count + 1, id, result));
-    ledger_history(ledger, header, id, result->receipts_root, block_bytes);
-    TRY(context->status);
-    TRY(store_block_end(ledger->store, header->height));
-    TRY(ledger_reload(ledger));
-    count_outcomes(ledger, count, result);
-    result->events = events_bytes(&ledger->events);
-    if (ledger->options.full_checks) {
-        uint64_t checked;
-        TRY(invariant_check_all(ledger->store, full_report, ledger, &checked));
-    }
-    return STATUS_OK;
+    return ledger_apply_opened(ledger, block, id, block_bytes, NULL, result);
 }
 
 /* ---- simulation ---- */

@@ -58,6 +58,14 @@ MUST_CHECK enum status ledger_apply(struct ledger *ledger, const struct block *b
                                     const uint8_t id[HASH_BYTES], size_t block_bytes,
                                     struct ledger_result *result);
 
+/* ledger_apply_opened is the same for an owner who opened the transactions elsewhere (verify pool).
+ *   views  [commands.count], borrowed: what tx_open_rules, with the ledger's rules, made of each
+ *          command; .bytes.at is NULL where it refused. NULL: they are opened here. */
+MUST_CHECK enum status ledger_apply_opened(struct ledger *ledger, const struct block *block,
+                                           const uint8_t id[HASH_BYTES], size_t block_bytes,
+                                           const struct tx_view *views,
+                                           struct ledger_result *result);
+
 /* ledger_root answers the state root after the last applied block. */
 MUST_CHECK enum status ledger_root(struct ledger *ledger, uint8_t root[HASH_BYTES]);
 

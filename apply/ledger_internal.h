@@ -6,9 +6,9 @@
 #include "apply/ledger.h"
 #include "apply/receipt.h"
 
-/* Commands are opened this far ahead of execution, so that the records they will touch are on their way
- * from memory. */
-#define LEDGER_AHEAD 8
+/* How far ahead of execution a command is opened, and its records are asked for. */
+#define LEDGER_SEEK 16
+#define LEDGER_NEAR 8
 
 struct ledger {
     struct store *store; /* owned */
@@ -35,11 +35,23 @@ struct ledger {
     struct receipt *receipts;                                      /* owned, [RECEIPTS_MAX] */
     size_t *event_ends;      /* owned, [RECEIPTS_MAX]: where the events of each receipt end */
     uint8_t *receipts_bytes; /* owned, [LEDGER_RECEIPTS_BYTES_MAX] */
-    uint8_t *scratch;        /* owned */
+    uint32_t receipt_count;  /* of the last executed block, its own included */
+    size_t receipts_used;
+    uint8_t *scratch; /* owned */
     size_t scratch_bytes;
 };
 
 #define LEDGER_RECEIPTS_BYTES_MAX block_receipts_bytes_max
+#define LEDGER_RECEIPTS_OFFSET    (block_receipts_bytes_max - RECEIPTS_MAX * receipt_bytes_max)
+
+/* The three steps of ledger_apply: transactions, due items and the epoch; the hashes over receipts
+ * and their events; history and the end of the block. */
+MUST_CHECK enum status ledger_execute(struct ledger *ledger, const struct block *block,
+                                      const uint8_t id[HASH_BYTES], const struct tx_view *views);
+MUST_CHECK enum status ledger_receipts_root(struct ledger *ledger, uint8_t root[HASH_BYTES]);
+MUST_CHECK enum status ledger_finish(struct ledger *ledger, const struct header *header,
+                                     const uint8_t id[HASH_BYTES], size_t block_bytes,
+                                     const uint8_t receipts_root[HASH_BYTES]);
 
 /* A system item: work that is due at the end of a block, with an undo of its own. */
 enum ledger_item { ITEM_FEES_SPLIT = 1, ITEM_EPOCH_END = 2 };
@@ -52,8 +64,10 @@ void ledger_alarm(struct ledger *ledger, enum invariant invariant, const char *t
 void ledger_run_transaction(struct ledger *ledger, const struct tx_view *view, bool opened,
                             uint32_t index, struct receipt *receipt);
 
-/* ledger_run_commands executes the commands of a block and fills their receipts. */
-void ledger_run_commands(struct ledger *ledger, const struct list *commands);
+/* ledger_run_commands executes the commands of a block and fills their receipts. `views`: as in
+ * ledger_apply_opened. */
+void ledger_run_commands(struct ledger *ledger, const struct list *commands,
+                         const struct tx_view *views);
 
 /* ledger_items_due runs the items of the block's end that move money: the fee split. */
 void ledger_items_due(struct ledger *ledger, const struct header *header);

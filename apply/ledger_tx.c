@@ -13,7 +13,7 @@ static enum outcome precheck(const struct ledger *ledger, const struct tx_view *
 {
     const struct tx_content *content = &view->tx.content;
     enum outcome outcome =
-        tx_check(view, &ledger->params, ledger->chain_tag, ledger->context.height);
+        tx_check_gas(view, gas, &ledger->params, ledger->chain_tag, ledger->context.height);
     if (outcome != OUTCOME_OK) return outcome;
     if (gas > ledger->params.block_gas_max - ledger->gas_used) return OUTCOME_BLOCK_GAS;
     uint64_t nonce = account_nonce(ledger->store, view->sender);
@@ -138,53 +138,100 @@ void ledger_run_transaction(struct ledger *ledger, const struct tx_view *view, b
     receipt->event_count = context->events->count - receipt->first_event;
 }
 
-/* prefetch asks for what the transaction will touch first: its sender, and the recipient of a leading
- * transfer. A hint only. */
-static void prefetch(const struct ledger *ledger, const struct tx_view *view)
+/* ---- the commands of a block ---- */
+
+/* Two steps ahead of execution: at LEDGER_SEEK a command is opened and the records that it will touch
+ * are sought, at LEDGER_NEAR their rows are asked for. */
+struct ahead {
+    const struct tx_view *view;
+    struct bytes bytes;
+    struct store_hint hints[STORE_HELD_MAX];
+    size_t hint_count;
+};
+
+struct run {
+    struct ledger *ledger;
+    const struct tx_view *views; /* NULL: opened into `own` */
+    struct reader commands;
+    struct tx_view own[LEDGER_SEEK];
+    struct ahead window[LEDGER_SEEK];
+};
+
+static bool is_opened(const struct ahead *ahead)
 {
+    return ahead->view->bytes.at != NULL;
+}
+
+/* seek hints at the sender's records and at the recipient of a leading transfer. */
+static void seek(const struct store *store, struct ahead *ahead)
+{
+    const struct tx_view *view = ahead->view;
     uint8_t key[balance_key_bytes_max] = {0};
-    store_prefetch(ledger->store, TABLE_ACCOUNT, view->sender);
+    store_seek(store, TABLE_ACCOUNT, view->sender, &ahead->hints[0]);
     memcpy(key, view->sender, 32);
-    store_prefetch(ledger->store, TABLE_BALANCE, key);
+    store_seek(store, TABLE_BALANCE, key, &ahead->hints[1]);
+    ahead->hint_count = 2;
     struct reader r = list_reader(&view->tx.content.operations);
     struct operation operation;
     operation_read(&r, &operation);
     if (operation.kind != OPERATION_TRANSFER || operation.body.count < 32) return;
     memcpy(key, operation.body.at, 32);
-    store_prefetch(ledger->store, TABLE_BALANCE, key);
+    store_seek(store, TABLE_BALANCE, key, &ahead->hints[2]);
+    ahead->hint_count = 3;
 }
 
-/* A command opened ahead of its turn. */
-struct ahead {
-    struct tx_view view;
-    struct bytes bytes;
-    bool opened;
-};
-
-static void open_next(const struct ledger *ledger, struct reader *r, struct ahead *ahead)
+static void open_next(struct run *run, uint32_t index)
 {
+    struct ahead *ahead = &run->window[index % LEDGER_SEEK];
+    const struct ledger *ledger = run->ledger;
     struct command command;
-    command_read(r, &command);
+    command_read(&run->commands, &command);
     ahead->bytes = command.bytes;
-    ahead->opened = tx_open_rules(command.bytes.at, command.bytes.count, ledger->rules,
-                                  ledger->rule_count, &ahead->view) == STATUS_OK;
-    if (ahead->opened) prefetch(ledger, &ahead->view);
+    ahead->hint_count = 0;
+    if (run->views) {
+        ahead->view = &run->views[index];
+    } else {
+        struct tx_view *view = &run->own[index % LEDGER_SEEK];
+        if (tx_open_rules(command.bytes.at, command.bytes.count, ledger->rules, ledger->rule_count,
+                          view) != STATUS_OK)
+            view->bytes.at = NULL;
+        ahead->view = view;
+    }
+    if (is_opened(ahead)) seek(ledger->store, ahead);
 }
 
-void ledger_run_commands(struct ledger *ledger, const struct list *commands)
+static void near(const struct store *store, struct ahead *ahead)
 {
-    struct ahead window[LEDGER_AHEAD];
-    struct reader r = list_reader(commands);
-    uint32_t next = 0;
-    for (uint32_t i = 0; i < commands->count; i++) {
-        for (; next < commands->count && next < i + LEDGER_AHEAD; next++) {
-            open_next(ledger, &r, &window[next % LEDGER_AHEAD]);
+    for (size_t i = 0; i < ahead->hint_count; i++) {
+        store_near(store, &ahead->hints[i]);
+    }
+}
+
+void ledger_run_commands(struct ledger *ledger, const struct list *commands,
+                         const struct tx_view *views)
+{
+    struct run run = {.ledger = ledger, .views = views, .commands = list_reader(commands)};
+    uint32_t opened = 0, neared = 0, count = commands->count;
+    uint8_t fees[balance_key_bytes_max] = {0};
+    struct store_hint fees_hint;
+    pool_address(POOL_FEES, fees);
+    store_seek(ledger->store, TABLE_BALANCE, fees, &fees_hint);
+    for (uint32_t i = 0; i < count; i++) {
+        for (; opened < count && opened < i + LEDGER_SEEK; opened++) {
+            open_next(&run, opened);
         }
-        struct ahead *ahead = &window[i % LEDGER_AHEAD];
+        for (; neared < opened && neared < i + LEDGER_NEAR; neared++) {
+            near(ledger->store, &run.window[neared % LEDGER_SEEK]);
+        }
+        struct ahead *ahead = &run.window[i % LEDGER_SEEK];
+        store_near(ledger->store, &fees_hint);
+        ahead->hints[ahead->hint_count++] = fees_hint;
+        store_hold(ledger->store, ahead->hints, ahead->hint_count);
         struct receipt *receipt = &ledger->receipts[i];
-        ledger_run_transaction(ledger, &ahead->view, ahead->opened, i, receipt);
-        if (!ahead->opened)
+        ledger_run_transaction(ledger, ahead->view, is_opened(ahead), i, receipt);
+        if (!is_opened(ahead))
             hash_bytes(HASH_TRANSACTION, ahead->bytes.at, ahead->bytes.count, receipt->tx_id);
         ledger->event_ends[i] = ledger->context.events->bytes;
     }
+    store_hold(ledger->store, NULL, 0);
 }

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "log/hash_local.h"
+
 #define SLOTS_MIN 512 /* one page */
 
 static uint64_t *slots_of(const struct rows *rows)
@@ -11,7 +13,7 @@ static uint64_t *slots_of(const struct rows *rows)
 
 static uint32_t tag_of(const struct rows *rows, const uint8_t *key)
 {
-    return (uint32_t)hash_local(key, rows->table->key_bytes);
+    return (uint32_t)(hash_local(key, rows->key_bytes) >> 32);
 }
 
 static uint64_t slot_make(uint32_t row, uint32_t tag)
@@ -33,7 +35,10 @@ enum status rows_open(struct rows *rows, const struct store_table *table, struct
                       uint32_t rows_max)
 {
     bool in_row = table->value_bytes_max <= ROWS_INLINE_BYTES_MAX;
-    *rows = (struct rows){.table = table, .used_max = rows_max, .heap = in_row ? NULL : heap};
+    *rows = (struct rows){.table = table,
+                          .key_bytes = table->key_bytes,
+                          .used_max = rows_max,
+                          .heap = in_row ? NULL : heap};
     uint32_t value_at = (uint32_t)sizeof(struct row) + table->key_bytes;
     if (!in_row) value_at = (value_at + 7) & ~UINT32_C(7);
     rows->value_at = value_at;
@@ -52,26 +57,43 @@ void rows_close(struct rows *rows)
     reserve_close(&rows->memory);
 }
 
-uint32_t rows_find(const struct rows *rows, const uint8_t *key)
+/* next_of answers the first slot from *at on that has the tag, or 0; *at is where it stands. */
+static uint64_t next_of(const struct rows *rows, uint32_t tag, uint64_t *at)
 {
     const uint64_t *slots = slots_of(rows);
+    for (; slots[*at]; *at = (*at + 1) & rows->slot_mask) {
+        if (slot_tag(slots[*at]) == tag) return slots[*at];
+    }
+    return 0;
+}
+
+uint32_t rows_find(const struct rows *rows, const uint8_t *key)
+{
     uint32_t tag = tag_of(rows, key);
-    for (uint64_t at = tag & rows->slot_mask; slots[at]; at = (at + 1) & rows->slot_mask) {
-        if (slot_tag(slots[at]) != tag) continue;
-        uint32_t row = slot_row(slots[at]);
-        if (rows->table->key_bytes == 0) return row;
-        if (memcmp(rows_key(rows, row), key, rows->table->key_bytes) == 0) return row;
+    uint64_t at = tag & rows->slot_mask, slot;
+    while ((slot = next_of(rows, tag, &at)) != 0) {
+        if (rows_is(rows, slot_row(slot), key)) return slot_row(slot);
+        at = (at + 1) & rows->slot_mask;
     }
     return ROW_NONE;
 }
 
-void rows_prefetch(const struct rows *rows, const uint8_t *key)
+uint32_t rows_seek(const struct rows *rows, const uint8_t *key)
 {
-    /* The home slot is almost always the right one; an empty one names row 0, which is harmless. */
-    uint64_t slot = slots_of(rows)[tag_of(rows, key) & rows->slot_mask];
-    uint32_t row = slot ? slot_row(slot) : 0;
-    __builtin_prefetch(rows_at(rows, row));
-    __builtin_prefetch((const uint8_t *)rows_at(rows, row) + 64);
+    uint32_t tag = tag_of(rows, key);
+    __builtin_prefetch(slots_of(rows) + (tag & rows->slot_mask));
+    return tag;
+}
+
+uint32_t rows_near(const struct rows *rows, uint32_t tag)
+{
+    uint64_t at = tag & rows->slot_mask;
+    uint64_t slot = next_of(rows, tag, &at);
+    if (!slot) return ROW_NONE;
+    const uint8_t *row = (const uint8_t *)rows_at(rows, slot_row(slot));
+    __builtin_prefetch(row, 1);
+    __builtin_prefetch(row + 64, 1);
+    return slot_row(slot);
 }
 
 static void index_insert(uint64_t *slots, uint64_t mask, uint64_t slot)
@@ -128,7 +150,7 @@ enum status rows_create(struct rows *rows, const uint8_t *key, uint32_t *row)
     rows->live++;
     struct row *made = rows_at(rows, *row);
     *made = (struct row){0};
-    if (rows->table->key_bytes) memcpy(made + 1, key, rows->table->key_bytes);
+    if (rows->key_bytes) memcpy(made + 1, key, rows->key_bytes);
     index_insert(slots_of(rows), rows->slot_mask, slot_make(*row, tag_of(rows, key)));
     return STATUS_OK;
 }
@@ -150,7 +172,7 @@ static uint64_t *row_place(const struct rows *rows, uint32_t row)
 
 /* Out of line: a block of another class is filled before the old one is given back, because the new
  * value may lie in the old block. */
-static enum status place_value(struct rows *rows, uint32_t row, struct bytes value)
+enum status rows_set_long(struct rows *rows, uint32_t row, struct bytes value)
 {
     uint32_t before = rows_at(rows, row)->value_bytes;
     uint64_t *place = row_place(rows, row);
@@ -168,29 +190,6 @@ static enum status place_value(struct rows *rows, uint32_t row, struct bytes val
     return STATUS_OK;
 }
 
-enum status rows_set_value(struct rows *rows, uint32_t row, struct bytes value)
-{
-    struct row *changed = rows_at(rows, row);
-    assert(value.count <= rows->table->value_bytes_max);
-    if (rows->heap) {
-        TRY(place_value(rows, row, value));
-    } else if (value.count) {
-        memmove((uint8_t *)changed + rows->value_at, value.at, value.count);
-    }
-    rows->present += (value.count ? 1u : 0u) - (changed->value_bytes ? UINT64_C(1) : UINT64_C(0));
-    changed->value_bytes = (uint32_t)value.count;
-    return STATUS_OK;
-}
-
-struct bytes rows_value(const struct rows *rows, uint32_t row)
-{
-    const struct row *at = rows_at(rows, row);
-    if (at->value_bytes == 0) return (struct bytes){0};
-    const uint8_t *value = rows->heap ? heap_at(rows->heap, *row_place(rows, row))
-                                      : (const uint8_t *)at + rows->value_at;
-    return (struct bytes){.at = value, .count = at->value_bytes};
-}
-
 size_t store_full_key(uint16_t table, const uint8_t *key, size_t key_bytes,
                       uint8_t out[STORE_FULL_KEY_BYTES_MAX])
 {
@@ -203,5 +202,5 @@ size_t store_full_key(uint16_t table, const uint8_t *key, size_t key_bytes,
 
 size_t rows_full_key(const struct rows *rows, uint32_t row, uint8_t out[STORE_FULL_KEY_BYTES_MAX])
 {
-    return store_full_key(rows->table->number, rows_key(rows, row), rows->table->key_bytes, out);
+    return store_full_key(rows->table->number, rows_key(rows, row), rows->key_bytes, out);
 }

@@ -6,7 +6,7 @@
  *
  * The index is open addressing with linear probing and backward-shift deletion, 8 bytes a slot (row
  * number + 1, 32 hash bits), at most 3/4 full, doubled by rehashing without a look at the rows. The
- * hash is SipHash-2-4 under a secret of the process, so that nobody can choose keys that collide;
+ * hash is hash_local, under a secret of the process, so that nobody can choose keys that collide;
  * hence nothing may depend on slot order, and nothing walks it.
  */
 #ifndef CAIRN_APPLY_ROWS_H
@@ -23,7 +23,7 @@ struct view_entry;
 /* What the store knows of a record besides its key and value. Positions are + 1, 0 means none. */
 struct row {
     struct view_entry *view; /* newest pre-image kept for older heights */
-    uint32_t undo_1;         /* latest entry of the undo journal */
+    uint32_t undo_stamp;     /* latest entry of the undo journal, see store_internal.h */
     uint32_t dirty_1;        /* place in the list of records that the tree has not seen */
     uint32_t leaf_1;         /* leaf of the tree */
     uint32_t value_bytes;    /* 0: absent */
@@ -38,7 +38,7 @@ struct rows {
     uint32_t used, used_max; /* row numbers ever given out */
     uint32_t live;           /* of them not free */
     uint32_t free_1;         /* first free row + 1 */
-    uint32_t stride, value_at;
+    uint32_t key_bytes, stride, value_at;
     uint64_t present; /* rows with a value: the table's records */
 };
 
@@ -47,22 +47,20 @@ MUST_CHECK enum status rows_open(struct rows *rows, const struct store_table *ta
                                  struct heap *heap, uint32_t rows_max);
 void rows_close(struct rows *rows);
 
-/* rows_find answers the row number of a key, or ROW_NONE. rows_prefetch touches the caches only. */
+/* rows_find answers the row number of a key, or ROW_NONE.
+ *
+ * In two steps, for those who know ahead what they will need: rows_seek hashes the key and asks for its
+ * slot; rows_near, once the slot is there, answers the row that has the tag (ROW_NONE: no such) and
+ * asks for the row. It may be the row of another key, and it is good until the next rows_free. */
 uint32_t rows_find(const struct rows *rows, const uint8_t *key);
-void rows_prefetch(const struct rows *rows, const uint8_t *key);
+uint32_t rows_seek(const struct rows *rows, const uint8_t *key);
+uint32_t rows_near(const struct rows *rows, uint32_t tag);
 
 /* rows_create makes an absent row for a key that has none. STATUS_NO_MEMORY: nothing changed. */
 MUST_CHECK enum status rows_create(struct rows *rows, const uint8_t *key, uint32_t *row);
 
 /* rows_free forgets an absent row; its number may be given out again. */
 void rows_free(struct rows *rows, uint32_t row);
-
-/* rows_set_value replaces the value; no bytes make the row absent. `value` may overlap the present
- * one. STATUS_NO_MEMORY: nothing changed. */
-MUST_CHECK enum status rows_set_value(struct rows *rows, uint32_t row, struct bytes value);
-
-/* rows_value answers the value, borrowed until the row changes; .at is NULL if absent. */
-struct bytes rows_value(const struct rows *rows, uint32_t row);
 
 static inline struct row *rows_at(const struct rows *rows, uint32_t row)
 {
@@ -72,6 +70,53 @@ static inline struct row *rows_at(const struct rows *rows, uint32_t row)
 static inline const uint8_t *rows_key(const struct rows *rows, uint32_t row)
 {
     return (const uint8_t *)(rows_at(rows, row) + 1);
+}
+
+/* rows_value answers the value, borrowed until the row changes; .at is NULL if absent. */
+static inline struct bytes rows_value(const struct rows *rows, uint32_t row)
+{
+    const struct row *at = rows_at(rows, row);
+    if (at->value_bytes == 0) return (struct bytes){0};
+    const uint8_t *value = (const uint8_t *)at + rows->value_at;
+    if (rows->heap) {
+        uint64_t place;
+        memcpy(&place, value, sizeof place);
+        value = heap_at(rows->heap, place);
+    }
+    return (struct bytes){.at = value, .count = at->value_bytes};
+}
+
+/* rows_set_value replaces the value; no bytes make the row absent. `value` may overlap the present
+ * one. STATUS_NO_MEMORY: nothing changed. rows_set_long does it for values in the heap. */
+MUST_CHECK enum status rows_set_long(struct rows *rows, uint32_t row, struct bytes value);
+MUST_CHECK static inline enum status rows_set_value(struct rows *rows, uint32_t row,
+                                                    struct bytes value)
+{
+    struct row *changed = rows_at(rows, row);
+    if (rows->heap)
+        TRY(rows_set_long(rows, row, value));
+    else if (value.count)
+        memmove((uint8_t *)changed + rows->value_at, value.at, value.count);
+    rows->present += (value.count ? 1u : 0u) - (changed->value_bytes ? UINT64_C(1) : UINT64_C(0));
+    changed->value_bytes = (uint32_t)value.count;
+    return STATUS_OK;
+}
+
+/* rows_is: the row's key is this one, compared word by word; the last word may overlap. */
+static inline bool rows_is(const struct rows *rows, uint32_t row, const uint8_t *key)
+{
+    const uint8_t *own = rows_key(rows, row);
+    size_t count = rows->key_bytes, i = 0;
+    if (count < 8) return count == 0 || memcmp(own, key, count) == 0;
+    uint64_t a, b;
+    for (; i + 8 <= count; i += 8) {
+        memcpy(&a, own + i, 8);
+        memcpy(&b, key + i, 8);
+        if (a != b) return false;
+    }
+    memcpy(&a, own + count - 8, 8);
+    memcpy(&b, key + count - 8, 8);
+    return a == b;
 }
 
 /* rows_full_key writes table number big-endian | key of a row and answers how many bytes that is.

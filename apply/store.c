@@ -6,7 +6,6 @@
 #include "apply/store_internal.h"
 
 #define ROWS_SLACK          (UINT64_C(1) << 22) /* absent rows that one block may leave behind */
-#define UNDO_ENTRIES_MAX    (UINT32_C(1) << 28)
 #define UNDO_DATA_BYTES_MAX (UINT64_C(1) << 36)
 #define HEAP_BYTES_MAX      (UINT64_C(1) << 39) /* far above the memory of a node */
 #define UNDO_KEEP_BYTES     ((size_t)64 << 20)
@@ -23,6 +22,7 @@ static enum status open_parts(struct store *store)
     TRY(tree_open(&store->tree, store->rows_max));
     TRY(reserve_open(&store->undo, UNDO_ENTRIES_MAX * sizeof(struct undo)));
     TRY(reserve_open(&store->undo_data, UNDO_DATA_BYTES_MAX));
+    TRY(reserve_open(&store->gone, UNDO_ENTRIES_MAX * sizeof(uint32_t)));
     return reserve_open(&store->dirty, rows_max * sizeof(uint64_t));
 }
 
@@ -61,6 +61,7 @@ void store_close(struct store *store)
         rows_close(&store->rows[i]);
     }
     reserve_close(&store->dirty);
+    reserve_close(&store->gone);
     reserve_close(&store->undo_data);
     reserve_close(&store->undo);
     tree_close(&store->tree);
@@ -79,16 +80,68 @@ const struct rows *store_rows(const struct store *store, uint16_t table)
     return &store->rows[index_of(store, table)];
 }
 
-struct bytes store_get(const struct store *store, uint16_t table, const uint8_t *key)
+/* first_word is what held rows are told apart by before their keys are compared. Of accounts it is the
+ * end of the address, since pools differ nowhere else. */
+static uint64_t first_word(const struct rows *rows, const uint8_t *key)
 {
-    const struct rows *rows = store_rows(store, table);
-    uint32_t row = rows_find(rows, key);
-    return row == ROW_NONE ? (struct bytes){0} : rows_value(rows, row);
+    uint64_t word = 0;
+    if (rows->key_bytes >= 32)
+        memcpy(&word, key + 24, 8);
+    else
+        memcpy(&word, key, rows->key_bytes < 8 ? rows->key_bytes : 8);
+    return word;
 }
 
-void store_prefetch(const struct store *store, uint16_t table, const uint8_t *key)
+/* find looks among the held rows first. */
+static uint32_t find(const struct store *store, uint32_t table, const uint8_t *key)
 {
-    rows_prefetch(store_rows(store, table), key);
+    const struct rows *rows = &store->rows[table];
+    uint64_t word = store->held_count ? first_word(rows, key) : 0;
+    for (uint32_t i = 0; i < store->held_count; i++) {
+        const struct store_hint *held = &store->held[i];
+        if (held->word == word && held->table == table && rows_is(rows, held->row, key))
+            return held->row;
+    }
+    return rows_find(rows, key);
+}
+
+struct bytes store_find(const struct store *store, uint16_t table, const uint8_t *key,
+                        struct store_place *place)
+{
+    place->table = index_of(store, table);
+    place->row = find(store, place->table, key);
+    return place->row == ROW_NONE ? (struct bytes){0}
+                                  : rows_value(&store->rows[place->table], place->row);
+}
+
+struct bytes store_get(const struct store *store, uint16_t table, const uint8_t *key)
+{
+    struct store_place place;
+    return store_find(store, table, key, &place);
+}
+
+void store_seek(const struct store *store, uint16_t table, const uint8_t *key,
+                struct store_hint *hint)
+{
+    hint->table = index_of(store, table);
+    hint->word = first_word(&store->rows[hint->table], key);
+    hint->tag = rows_seek(&store->rows[hint->table], key);
+}
+
+void store_near(const struct store *store, struct store_hint *hint)
+{
+    hint->row = rows_near(&store->rows[hint->table], hint->tag);
+    hint->frees = store->frees;
+}
+
+void store_hold(struct store *store, const struct store_hint *hints, size_t count)
+{
+    assert(count <= STORE_HELD_MAX);
+    store->held_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (hints[i].row != ROW_NONE && hints[i].frees == store->frees)
+            store->held[store->held_count++] = hints[i];
+    }
 }
 
 static void dirty_add(struct store *store, uint32_t table, uint32_t row)
@@ -112,10 +165,12 @@ static void dirty_remove(struct store *store, uint32_t table, uint32_t row)
 void store_row_release(struct store *store, uint32_t table, uint32_t row)
 {
     const struct row *at = rows_at(&store->rows[table], row);
-    if (at->value_bytes || at->undo_1 || at->view || at->leaf_1) return;
+    if (at->value_bytes || at->view || at->leaf_1 || store_row_undo_1(store, at)) return;
     dirty_remove(store, table, row);
     rows_free(&store->rows[table], row);
     store->rows_live--;
+    store->frees++;
+    store->held_count = 0;
 }
 
 static enum status undo_push(struct store *store, uint32_t table, uint32_t row)
@@ -125,14 +180,15 @@ static enum status undo_push(struct store *store, uint32_t table, uint32_t row)
     if (store->undo_count == UNDO_ENTRIES_MAX ||
         UNDO_DATA_BYTES_MAX - store->undo_data_used < value.count)
         return STATUS_NO_MEMORY;
-    *store_undo_at(store, store->undo_count) = (struct undo){.data_at = store->undo_data_used,
-                                                             .row = row,
-                                                             .value_bytes = (uint32_t)value.count,
-                                                             .previous_1 = at->undo_1,
-                                                             .table = table};
+    *store_undo_at(store, store->undo_count) =
+        (struct undo){.data_at = store->undo_data_used,
+                      .row = row,
+                      .value_bytes = (uint32_t)value.count,
+                      .previous_1 = store_row_undo_1(store, at),
+                      .table = table};
     if (value.count) memcpy(store->undo_data.at + store->undo_data_used, value.at, value.count);
     store->undo_data_used += value.count;
-    at->undo_1 = ++store->undo_count;
+    at->undo_stamp = store->undo_base + ++store->undo_count;
     return STATUS_OK;
 }
 
@@ -142,7 +198,8 @@ static struct bytes undo_pop(struct store *store, uint32_t *table, uint32_t *row
     const struct undo *undo = store_undo_at(store, --store->undo_count);
     *table = undo->table;
     *row = undo->row;
-    rows_at(&store->rows[*table], *row)->undo_1 = undo->previous_1;
+    rows_at(&store->rows[*table], *row)->undo_stamp =
+        undo->previous_1 ? store->undo_base + undo->previous_1 : 0;
     store->undo_data_used = undo->data_at;
     return store_undo_value(store, undo);
 }
@@ -159,33 +216,40 @@ static enum status change(struct store *store, uint32_t table, uint32_t row, str
         return status;
     }
     store->records += rows->present - present;
+    if (!value.count) *store_gone_at(store, store->gone_count++) = store->undo_count - 1;
     dirty_add(store, table, row);
     return STATUS_OK;
+}
+
+enum status store_put_at(struct store *store, struct store_place place, const uint8_t *key,
+                         const uint8_t *value, size_t value_bytes)
+{
+    struct rows *rows = &store->rows[place.table];
+    if (value_bytes < 1 || value_bytes > rows->table->value_bytes_max) return STATUS_RANGE;
+    bool absent = place.row == ROW_NONE || rows_at(rows, place.row)->value_bytes == 0;
+    if (absent && store->records == store->records_max) return STATUS_FULL;
+    if (place.row == ROW_NONE) {
+        if (store->rows_live == store->rows_max) return STATUS_NO_MEMORY;
+        TRY(rows_create(rows, key, &place.row));
+        store->rows_live++;
+    }
+    enum status status = change(store, place.table, place.row, (struct bytes){value, value_bytes});
+    if (status != STATUS_OK) store_row_release(store, place.table, place.row);
+    return status;
 }
 
 enum status store_put(struct store *store, uint16_t table, const uint8_t *key, const uint8_t *value,
                       size_t value_bytes)
 {
-    uint32_t index = index_of(store, table);
-    struct rows *rows = &store->rows[index];
-    if (value_bytes < 1 || value_bytes > rows->table->value_bytes_max) return STATUS_RANGE;
-    uint32_t row = rows_find(rows, key);
-    bool absent = row == ROW_NONE || rows_at(rows, row)->value_bytes == 0;
-    if (absent && store->records == store->records_max) return STATUS_FULL;
-    if (row == ROW_NONE) {
-        if (store->rows_live == store->rows_max) return STATUS_NO_MEMORY;
-        TRY(rows_create(rows, key, &row));
-        store->rows_live++;
-    }
-    enum status status = change(store, index, row, (struct bytes){value, value_bytes});
-    if (status != STATUS_OK) store_row_release(store, index, row);
-    return status;
+    struct store_place place = {.table = index_of(store, table)};
+    place.row = find(store, place.table, key);
+    return store_put_at(store, place, key, value, value_bytes);
 }
 
 enum status store_delete(struct store *store, uint16_t table, const uint8_t *key)
 {
     uint32_t index = index_of(store, table);
-    uint32_t row = rows_find(&store->rows[index], key);
+    uint32_t row = find(store, index, key);
     if (row == ROW_NONE || rows_at(&store->rows[index], row)->value_bytes == 0) return STATUS_OK;
     return change(store, index, row, (struct bytes){0});
 }
@@ -210,6 +274,9 @@ void store_rollback(struct store *store, size_t mark)
         dirty_add(store, table, row);
         store_row_release(store, table, row);
     }
+    while (store->gone_count && *store_gone_at(store, store->gone_count - 1) >= mark) {
+        store->gone_count--;
+    }
 }
 
 void store_changes_since(const struct store *store, size_t mark,
@@ -217,27 +284,44 @@ void store_changes_since(const struct store *store, size_t mark,
                                       struct bytes before, struct bytes after),
                          void *context)
 {
-    for (size_t i = mark; i < store->undo_count; i++) {
-        const struct undo *undo = store_undo_at(store, (uint32_t)i);
-        if (undo->previous_1 > mark) continue; /* touched after the mark before */
-        const struct rows *rows = &store->rows[undo->table];
-        each(context, rows->table->number, rows_key(rows, undo->row), store_undo_value(store, undo),
-             rows_value(rows, undo->row));
+    store_each_change(store, mark, each, context);
+}
+
+/* release_gone frees the rows whose last change in this block took their record away, if nobody else
+ * knows them. */
+static void release_gone(struct store *store)
+{
+    for (uint32_t i = 0; i < store->gone_count; i++) {
+        uint32_t index = *store_gone_at(store, i);
+        const struct undo *undo = store_undo_at(store, index);
+        struct row *row = rows_at(&store->rows[undo->table], undo->row);
+        if (store_row_undo_1(store, row) != index + 1) continue; /* changed again later */
+        row->undo_stamp = 0;
+        store_row_release(store, undo->table, undo->row);
     }
+    store->gone_count = 0;
+}
+
+/* forget_stamps begins the numbers of undo entries anew. */
+static void forget_stamps(struct store *store)
+{
+    for (size_t t = 0; t < store->table_count; t++) {
+        for (uint32_t row = 0; row < store->rows[t].used; row++) {
+            rows_at(&store->rows[t], row)->undo_stamp = 0;
+        }
+    }
+    store->undo_base = 0;
 }
 
 enum status store_block_end(struct store *store, uint64_t height)
 {
     assert(!store->started || height == store->height + 1);
     TRY(view_block_close(store, height));
-    for (uint32_t i = 0; i < store->undo_count; i++) {
-        const struct undo *undo = store_undo_at(store, i);
-        if (undo->previous_1) continue; /* its row was seen to at its first touch */
-        rows_at(&store->rows[undo->table], undo->row)->undo_1 = 0;
-        store_row_release(store, undo->table, undo->row);
-    }
+    release_gone(store);
     reserve_trim(&store->undo, UNDO_KEEP_BYTES, store->undo_count * sizeof(struct undo));
     reserve_trim(&store->undo_data, UNDO_KEEP_BYTES, store->undo_data_used);
+    store->undo_base += store->undo_count;
+    if (store->undo_base > UNDO_BASE_MAX) forget_stamps(store);
     store->undo_count = 0;
     store->undo_data_used = 0;
     store->height = height;

@@ -56,8 +56,29 @@ void store_close(struct store *store);
  */
 struct bytes store_get(const struct store *store, uint16_t table, const uint8_t *key);
 
-/* store_prefetch hints that the record will be read soon. */
-void store_prefetch(const struct store *store, uint16_t table, const uint8_t *key);
+/* Memory is slow. An owner who knows ahead which records he will touch seeks them first (the hash,
+ * and the slot is asked for), some work later nears them (the row is asked for), and holds them when
+ * their turn comes: get and put look among the held ones before they search. Hints only, every answer
+ * is the same without them; a hint is dropped when rows have been freed since it was neared. */
+#define STORE_HELD_MAX 4
+struct store_hint {
+    uint64_t word; /* some bytes of the key */
+    uint32_t table, tag, row, frees;
+};
+void store_seek(const struct store *store, uint16_t table, const uint8_t *key,
+                struct store_hint *hint);
+void store_near(const struct store *store, struct store_hint *hint);
+void store_hold(struct store *store, const struct store_hint *hints, size_t count);
+
+/* store_find answers the value like store_get, and the place of the record for store_put_at, which puts
+ * without another search. A place is good until the next change of the store. */
+struct store_place {
+    uint32_t table, row;
+};
+struct bytes store_find(const struct store *store, uint16_t table, const uint8_t *key,
+                        struct store_place *place);
+MUST_CHECK enum status store_put_at(struct store *store, struct store_place place,
+                                    const uint8_t *key, const uint8_t *value, size_t value_bytes);
 
 /* store_put sets a record; store_delete removes it, absent is fine. `value` may be borrowed from
  * this store. STATUS_FULL: records_max reached by a new record. STATUS_RANGE: value_bytes is not

@@ -5,6 +5,10 @@
  * of these is gone, so row numbers in the journal, the views, the tree and the list of dirty rows
  * are always good.
  *
+ * The undo journal is empty at the start of each block, but the rows it named are not visited to say
+ * so: entries are numbered on from block to block, and a row's stamp at or below undo_base belongs to
+ * a closed block, which is the same as none. Before the numbers wrap all rows are visited once.
+ *
  * Order of a change: journal entry (pre-image), value, dirty mark. The tree sees dirty rows only in
  * store_root, net of everything that happened in between.
  */
@@ -13,6 +17,9 @@
 
 #include "apply/rows.h"
 #include "apply/tree.h"
+
+#define UNDO_ENTRIES_MAX (UINT32_C(1) << 28) /* of one block */
+#define UNDO_BASE_MAX    (UINT32_MAX - UNDO_ENTRIES_MAX)
 
 /* One pre-image in the undo journal of the block in progress. */
 struct undo {
@@ -51,10 +58,17 @@ struct store {
 
     struct reserve undo, undo_data;
     uint32_t undo_count;
+    uint32_t undo_base; /* entries of all closed blocks, since the last renumbering */
     uint64_t undo_data_used;
+    struct reserve gone; /* uint32_t: undo entries whose change made a record absent */
+    uint32_t gone_count;
 
     struct reserve dirty; /* uint64_t: table index << 32 | row */
     uint32_t dirty_count, rows_max, rows_live;
+
+    struct store_hint held[STORE_HELD_MAX];
+    uint32_t held_count;
+    uint32_t frees; /* rows freed so far: hints from before may name another record */
 
     struct view_block *view_oldest, *view_newest;
     size_t view_bytes, view_bytes_max;
@@ -70,6 +84,17 @@ static inline struct undo *store_undo_at(const struct store *store, uint32_t ind
     return (struct undo *)(void *)store->undo.at + index;
 }
 
+/* store_row_undo_1 answers the row's latest entry in this block + 1, 0: none. */
+static inline uint32_t store_row_undo_1(const struct store *store, const struct row *row)
+{
+    return row->undo_stamp > store->undo_base ? row->undo_stamp - store->undo_base : 0;
+}
+
+static inline uint32_t *store_gone_at(const struct store *store, uint32_t index)
+{
+    return (uint32_t *)(void *)store->gone.at + index;
+}
+
 static inline uint64_t *store_dirty_at(const struct store *store, uint32_t index)
 {
     return (uint64_t *)(void *)store->dirty.at + index;
@@ -80,6 +105,22 @@ static inline struct bytes store_undo_value(const struct store *store, const str
     return undo->value_bytes
                ? (struct bytes){store->undo_data.at + undo->data_at, undo->value_bytes}
                : (struct bytes){0};
+}
+
+/* store_each_change is store_changes_since, inlined with its function. */
+__attribute__((always_inline)) static inline void store_each_change(
+    const struct store *store, size_t mark,
+    void (*each)(void *context, uint16_t table, const uint8_t *key, struct bytes before,
+                 struct bytes after),
+    void *context)
+{
+    for (size_t i = mark; i < store->undo_count; i++) {
+        const struct undo *undo = store_undo_at(store, (uint32_t)i);
+        if (undo->previous_1 > mark) continue; /* touched after the mark before */
+        const struct rows *rows = &store->rows[undo->table];
+        each(context, rows->table->number, rows_key(rows, undo->row), store_undo_value(store, undo),
+             rows_value(rows, undo->row));
+    }
 }
 
 /* store_row_release frees the row if nobody knows it any more. */

@@ -116,13 +116,19 @@ uint64_t tx_fee_min(const struct tx_view *view, const struct params *params)
 enum outcome tx_check(const struct tx_view *view, const struct params *params, uint32_t chain_tag,
                       uint64_t height)
 {
+    return tx_check_gas(view, tx_gas(view, params), params, chain_tag, height);
+}
+
+enum outcome tx_check_gas(const struct tx_view *view, uint64_t gas, const struct params *params,
+                          uint32_t chain_tag, uint64_t height)
+{
     const struct tx_content *content = &view->tx.content;
     if (content->chain_tag != chain_tag) return OUTCOME_WRONG_CHAIN;
     if (view->bytes.count > params->tx_bytes_max) return OUTCOME_TOO_LARGE;
     if (content->valid_until < height) return OUTCOME_EXPIRED;
     if (content->valid_until - height > params->valid_until_max_blocks)
         return OUTCOME_EXPIRY_TOO_FAR;
-    if (content->fee < tx_fee_min(view, params)) return OUTCOME_FEE_TOO_LOW;
+    if (content->fee < gas * params->gas_price_min) return OUTCOME_FEE_TOO_LOW;
     return OUTCOME_OK;
 }
 

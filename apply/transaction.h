@@ -99,6 +99,10 @@ uint64_t tx_gas(const struct tx_view *view, const struct params *params);
 enum outcome tx_check(const struct tx_view *view, const struct params *params, uint32_t chain_tag,
                       uint64_t height);
 
+/* tx_check_gas is tx_check for an owner who knows tx_gas already. */
+enum outcome tx_check_gas(const struct tx_view *view, uint64_t gas, const struct params *params,
+                          uint32_t chain_tag, uint64_t height);
+
 /* tx_fee_min answers gas times the minimum price: the lowest fee that tx_check accepts. */
 uint64_t tx_fee_min(const struct tx_view *view, const struct params *params);
 

@@ -135,8 +135,9 @@ struct bytes view_value(const struct store *store, uint32_t table, uint32_t row,
     if (best)
         return best->value_bytes ? (struct bytes){(const uint8_t *)(best + 1), best->value_bytes}
                                  : (struct bytes){0};
-    if (!at->undo_1) return rows_value(&store->rows[table], row);
-    const struct undo *undo = store_undo_at(store, at->undo_1 - 1);
+    uint32_t undo_1 = store_row_undo_1(store, at);
+    if (!undo_1) return rows_value(&store->rows[table], row);
+    const struct undo *undo = store_undo_at(store, undo_1 - 1);
     while (undo->previous_1) {
         undo = store_undo_at(store, undo->previous_1 - 1);
     }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "apply/heap.h"
-#include "apply/store.h"
+#include "apply/store_internal.h"
 
 #define TABLES  3
 #define KEYS    48
@@ -71,13 +71,24 @@ static void same_value(const struct value *expected, struct bytes value)
     if (expected->count) assert_memory_equal(value.at, expected->bytes, expected->count);
 }
 
+static struct store_hint hints[STORE_HELD_MAX];
+
+/* Hints are sought, neared and held at any time, also long after their rows have gone: no answer may
+ * depend on them. */
+static void hint_random(struct store *store)
+{
+    size_t t = pick(TABLES), slot = pick(STORE_HELD_MAX);
+    store_seek(store, TABLE[t].number, key_of(t, pick((uint32_t)keys_of(t))), &hints[slot]);
+    store_near(store, &hints[slot]);
+    if (pick(2)) store_hold(store, hints, pick(STORE_HELD_MAX + 1));
+}
+
 static void expect_present(const struct store *store)
 {
     uint64_t all = 0;
     for (size_t t = 0; t < TABLES; t++) {
         uint64_t count = 0;
         for (uint32_t k = 0; k < keys_of(t); k++) {
-            store_prefetch(store, TABLE[t].number, key_of(t, k));
             same_value(&now.at[t][k], store_get(store, TABLE[t].number, key_of(t, k)));
             count += now.at[t][k].count > 0;
         }
@@ -141,6 +152,7 @@ static void put_random(struct store *store, uint64_t records_max)
     size_t t = pick(TABLES);
     uint32_t k = pick((uint32_t)keys_of(t));
     struct value *value = &now.at[t][k];
+    hint_random(store);
     if (pick(3) == 0) {
         assert_int_equal(store_delete(store, TABLE[t].number, key_of(t, k)), STATUS_OK);
         value->count = 0;
@@ -222,6 +234,9 @@ static void expect_root(struct store *store)
     assert_memory_equal(root, again, 32);
 }
 
+/* How close the numbers of undo entries start to their end: 0, not at all. */
+static uint32_t undo_left;
+
 static void run(uint64_t random, uint64_t records_max, size_t view_bytes, uint64_t heights)
 {
     struct store *store;
@@ -229,7 +244,12 @@ static void run(uint64_t random, uint64_t records_max, size_t view_bytes, uint64
     memset(&now, 0, sizeof now);
     assert_int_equal(store_open(&store, TABLE, TABLES, records_max, view_bytes), STATUS_OK);
     struct bytes value;
+    if (undo_left) store->undo_base = UNDO_BASE_MAX - undo_left;
     assert_int_equal(store_get_at(store, 0, 7, key_of(0, 0), &value), STATUS_NOT_FOUND);
+    for (size_t i = 0; i < STORE_HELD_MAX; i++) {
+        store_seek(store, 7, key_of(0, 0), &hints[i]);
+        store_near(store, &hints[i]);
+    }
     for (uint64_t h = 0; h < heights; h++) {
         random_scope(store, records_max, 0);
         expect_present(store);
@@ -258,6 +278,7 @@ static void run(uint64_t random, uint64_t records_max, size_t view_bytes, uint64
     for (uint64_t h = 0; h < heights; h++) {
         free(past[h]);
     }
+    if (undo_left) assert_true(store->undo_base < UNDO_BASE_MAX / 2); /* they did begin anew */
     store_close(store);
 }
 
@@ -280,6 +301,15 @@ static void store_equals_the_model_at_its_bound(void **state)
     (void)state;
     run(5, 9, 100000, 200);
     run(6, 1, 100000, 50);
+}
+
+static void store_equals_the_model_when_undo_numbers_begin_anew(void **state)
+{
+    (void)state;
+    undo_left = 40;
+    run(7, 1000, (size_t)1 << 20, 60);
+    run(8, 12, 4000, 60);
+    undo_left = 0;
 }
 
 static void store_keeps_every_view_that_fits(void **state)
@@ -516,6 +546,7 @@ int main(void)
         cmocka_unit_test(store_equals_the_model_with_room_and_all_views),
         cmocka_unit_test(store_equals_the_model_when_views_are_dropped),
         cmocka_unit_test(store_equals_the_model_at_its_bound),
+        cmocka_unit_test(store_equals_the_model_when_undo_numbers_begin_anew),
         cmocka_unit_test(store_keeps_every_view_that_fits),
         cmocka_unit_test(store_refuses_values_out_of_range),
         cmocka_unit_test(heap_takes_back_everything_in_reverse_order),
