@@ -111,10 +111,27 @@ struct node_verdict {
     uint64_t required_fee;
 };
 
-/* node_submit verifies and admits a batch of transactions, and waits for the verdicts.
- *   txs[count]       borrowed for the call; verdicts[count] filled
+/* node_submit_start hands a batch of transactions to the verify pool and the loop, and does not wait.
+ *   txs[count]  borrowed for the call, 1..NODE_SUBMIT_MAX
+ *   answered    called once, on another thread, when every verdict is there: it must not wait, and it
+ *               may not call back into the submission. NULL: nothing is called
+ *   submission  owned by the caller until node_submit_leave, whatever the node does meanwhile
  * STATUS_BUSY: the queue is full, nothing was taken. STATUS_NO_SPACE: the disk is nearly full, nothing
- * was taken. STATUS_TIMEOUT: outcome unknown, submit again. STATUS_CLOSED: the loop has stopped. */
+ * was taken. STATUS_CLOSED: the loop has stopped. */
+struct node_submission;
+MUST_CHECK enum status node_submit_start(struct node *node, const struct bytes *txs, size_t count,
+                                         void (*answered)(void *context), void *context,
+                                         struct node_submission **submission);
+
+/* node_submit_take copies the verdicts, in the order of the batch, if all of them are there. */
+bool node_submit_take(struct node_submission *submission, struct node_verdict *verdicts);
+
+/* node_submit_leave gives the submission up; `answered` is not called after it has returned. What was
+ * handed over is verified and admitted nevertheless. */
+void node_submit_leave(struct node_submission *submission);
+
+/* node_submit does all of it and waits at most `timeout_us`. STATUS_TIMEOUT: outcome unknown, submit
+ * again. */
 MUST_CHECK enum status node_submit(struct node *node, const struct bytes *txs, size_t count,
                                    struct node_verdict *verdicts, uint64_t timeout_us);
 

@@ -6,31 +6,31 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct submission;
-
 struct ticket {
-    struct submission *submission;
+    struct node_submission *submission;
     struct node_verdict verdict;
 };
 
-struct submission {
+struct node_submission {
     pthread_mutex_t lock;
-    pthread_cond_t answered;
+    pthread_cond_t all_answered;
+    void (*answered)(void *context);
+    void *context;
     unsigned holders; /* the caller and the loop */
     size_t open;      /* tickets without an answer */
     size_t count;
     struct ticket tickets[];
 };
 
-static struct submission *submission_make(size_t count)
+static struct node_submission *submission_make(size_t count)
 {
-    struct submission *s = calloc(1, sizeof *s + count * sizeof s->tickets[0]);
+    struct node_submission *s = calloc(1, sizeof *s + count * sizeof s->tickets[0]);
     if (!s) return NULL;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->answered, &monotonic);
+    pthread_cond_init(&s->all_answered, &monotonic);
     pthread_condattr_destroy(&monotonic);
     s->holders = 2;
     s->open = s->count = count;
@@ -40,75 +40,98 @@ static struct submission *submission_make(size_t count)
     return s;
 }
 
-static void submission_free(struct submission *s)
+static void submission_free(struct node_submission *s)
 {
-    pthread_cond_destroy(&s->answered);
+    pthread_cond_destroy(&s->all_answered);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
 /* submission_leave gives up one holder's share; call it with the lock held. */
-static void submission_leave(struct submission *s)
+static void submission_leave(struct node_submission *s)
 {
     bool last = --s->holders == 0;
     pthread_mutex_unlock(&s->lock);
     if (last) submission_free(s);
 }
 
+/* The caller is told under the lock, so that one who has left is never told. */
 static void ticket_answer(uint64_t tag, const struct node_verdict *verdict)
 {
     struct ticket *ticket = (struct ticket *)(uintptr_t)tag;
-    struct submission *s = ticket->submission;
-    pthread_mutex_lock(&s->lock);
+    struct node_submission *s = ticket->submission;
     ticket->verdict = *verdict;
+    pthread_mutex_lock(&s->lock);
     assert(s->open > 0);
     if (--s->open > 0) {
         pthread_mutex_unlock(&s->lock);
         return;
     }
-    pthread_cond_broadcast(&s->answered);
+    pthread_cond_broadcast(&s->all_answered);
+    if (s->answered) s->answered(s->context);
+    submission_leave(s);
+}
+
+enum status node_submit_start(struct node *node, const struct bytes *txs, size_t count,
+                              void (*answered)(void *context), void *context,
+                              struct node_submission **out)
+{
+    uint64_t tags[NODE_SUBMIT_MAX];
+    if (count == 0 || count > NODE_SUBMIT_MAX) return STATUS_RANGE;
+    if (atomic_load(&node->stopping)) return STATUS_CLOSED;
+    if (atomic_load(&node->space) >= NODE_SPACE_REFUSING) return STATUS_NO_SPACE;
+    struct node_submission *s = submission_make(count);
+    if (!s) return STATUS_NO_MEMORY;
+    s->answered = answered;
+    s->context = context;
+    for (size_t i = 0; i < count; i++) {
+        tags[i] = (uint64_t)(uintptr_t)&s->tickets[i];
+    }
+    enum status status = verify_submit(node->verify, txs, tags, count);
+    if (status != STATUS_OK) {
+        submission_free(s);
+        return status;
+    }
+    atomic_fetch_add(&node->submitted, count);
+    *out = s;
+    /* The loop may have ended in between and looked into the pool for the last time. */
+    if (atomic_load(&node->stopped)) node_reject_all(node);
+    return STATUS_OK;
+}
+
+bool node_submit_take(struct node_submission *s, struct node_verdict *verdicts)
+{
+    pthread_mutex_lock(&s->lock);
+    bool all = s->open == 0;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; all && i < s->count; i++) {
+        verdicts[i] = s->tickets[i].verdict;
+    }
+    return all;
+}
+
+void node_submit_leave(struct node_submission *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->answered = NULL;
     submission_leave(s);
 }
 
 enum status node_submit(struct node *node, const struct bytes *txs, size_t count,
                         struct node_verdict *verdicts, uint64_t timeout_us)
 {
+    struct node_submission *s;
     if (count == 0) return STATUS_OK;
-    if (count > NODE_SUBMIT_MAX) return STATUS_RANGE;
-    if (atomic_load(&node->stopping)) return STATUS_CLOSED;
-    if (atomic_load(&node->space) >= NODE_SPACE_REFUSING) return STATUS_NO_SPACE;
-    struct submission *s = submission_make(count);
-    uint64_t *tags = s ? malloc(count * sizeof *tags) : NULL;
-    if (!tags) {
-        if (s) submission_free(s);
-        return STATUS_NO_MEMORY;
-    }
-    for (size_t i = 0; i < count; i++) {
-        tags[i] = (uint64_t)(uintptr_t)&s->tickets[i];
-    }
-    enum status status = verify_submit(node->verify, txs, tags, count);
-    free(tags);
-    if (status != STATUS_OK) {
-        submission_free(s);
-        return status;
-    }
-    atomic_fetch_add(&node->submitted, count);
-    /* The loop may have ended in between and looked into the pool for the last time. */
-    if (atomic_load(&node->stopped)) node_reject_all(node);
-
+    TRY(node_submit_start(node, txs, count, NULL, NULL, &s));
     struct timespec until = node_deadline(timeout_us);
     pthread_mutex_lock(&s->lock);
     while (s->open > 0) {
-        if (pthread_cond_timedwait(&s->answered, &s->lock, &until) != 0) break;
+        if (pthread_cond_timedwait(&s->all_answered, &s->lock, &until) != 0) break;
     }
-    status = s->open == 0 ? STATUS_OK : STATUS_TIMEOUT;
-    if (status == STATUS_OK) {
-        for (size_t i = 0; i < count; i++) {
-            verdicts[i] = s->tickets[i].verdict;
-        }
-    }
-    submission_leave(s);
-    return status;
+    pthread_mutex_unlock(&s->lock);
+    bool all = node_submit_take(s, verdicts);
+    node_submit_leave(s);
+    return all ? STATUS_OK : STATUS_TIMEOUT;
 }
 
 /* admit maps the mempool's answer onto the verdict; under the exclusive lock, for HTTP looks into the

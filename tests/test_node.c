@@ -2,8 +2,10 @@
 #include "tests/support_cmocka.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "api/transaction_json.h"
 #include "apply/genesis.h"
@@ -243,6 +245,43 @@ static void node_whose_disk_fails_stops_in_order(void **state)
     stop_node();
 }
 
+static void count_answers(void *context)
+{
+    atomic_fetch_add((_Atomic unsigned *)context, 1);
+}
+
+/* A client that hangs up changes nothing for its transactions; one that stays is told once. */
+static void node_admits_what_its_submitter_has_left(void **state)
+{
+    (void)state;
+    static struct made_tx tx;
+    uint8_t secret[64], key[32], sender[32];
+    struct node_verdict verdict;
+    struct node_submission *left, *kept;
+    _Atomic unsigned answers = 0;
+    start_node(0);
+    load_key(net.seed, 0, secret, key);
+    address_of_key(key, sender);
+    uint64_t nonce = node_mempool_nonce(net.node, sender);
+    make_payment(nonce, &tx);
+    struct bytes bytes = {tx.bytes, tx.bytes_count};
+    assert_int_equal(node_submit_start(net.node, &bytes, 1, NULL, NULL, &left), STATUS_OK);
+    node_submit_leave(left);
+    while (node_mempool_nonce(net.node, sender) != nonce + 1) {
+        usleep(1000);
+    }
+    assert_int_equal(node_submit_start(net.node, &bytes, 1, count_answers, &answers, &kept),
+                     STATUS_OK);
+    while (!node_submit_take(kept, &verdict)) {
+        usleep(1000);
+    }
+    node_submit_leave(kept);
+    assert_int_equal(atomic_load(&answers), 1);
+    assert_int_equal(verdict.status, STATUS_OK);
+    assert_true(verdict.known);
+    stop_node();
+}
+
 static void node_notices_after_the_newest_are_none(void **state)
 {
     (void)state;
@@ -261,6 +300,7 @@ int main(void)
         cmocka_unit_test(node_without_space_signs_nothing_and_refuses),
         cmocka_unit_test(node_whose_disk_fails_stops_in_order),
         cmocka_unit_test(node_notices_after_the_newest_are_none),
+        cmocka_unit_test(node_admits_what_its_submitter_has_left),
     };
     return cmocka_run_group_tests(tests, make_net, drop_net);
 }
