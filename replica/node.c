@@ -75,7 +75,7 @@ static enum status open_pools(struct node *node)
     TRY(mempool_open(&node->mempool, &node->options.mempool, hash_key));
     struct verify_options verify = {
         .threads = node->options.verify_threads,
-        .jobs_max = 65536,
+        .jobs_max = NODE_JOBS_MAX,
         .bytes_max = UINT64_C(64) << 20,
         .cache_max = 262144,
         .wake = wake_loop,

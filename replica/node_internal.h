@@ -13,8 +13,10 @@
 #include "replica/replica.h"
 #include "replica/verify.h"
 
-#define NODE_OPS_MAX      64
-#define NODE_SLOTS        16    /* operations of the loop in flight */
+#define NODE_OPS_MAX 64
+#define NODE_SLOTS   16 /* operations of the loop in flight */
+#define NODE_JOBS_MAX                                                                              \
+    16384 /* transactions before their verdict: under a second of one core's work */
 #define NODE_JUDGE_BATCH  256   /* verdicts taken at once */
 #define NODE_FAILED_MAX   65536 /* notices kept */
 #define NODE_ROOTS_KEPT   64    /* newest roots, for headers that name them */
@@ -22,6 +24,7 @@
 #define NODE_INPUTS_MAX   64
 #define NODE_HELD_MAX     16384 /* committed blocks whose journal records are still needed */
 #define NODE_HOUSEKEEP_US 1000000
+#define NODE_GATHER_US    8000 /* between two blocks that are not full */
 
 _Static_assert(NODE_HEADS_KEPT > CHAIN_UNSYNCED_BLOCKS, "a head is kept until it is published");
 
@@ -104,7 +107,8 @@ struct node {
     uint8_t *body;       /* [block_bytes_max] for proposals */
     bool body_wanted;    /* the core waits for a body of at most body_bytes at body_height */
     uint64_t body_height, body_bytes;
-    bool was_waiting; /* the mempool had transactions when the core last heard */
+    uint64_t gathered_us; /* monotonic: the newest body with transactions */
+    bool was_waiting;     /* the mempool had transactions when the core last heard */
     bool signing;
     const char *why; /* why the loop stopped, static text */
 

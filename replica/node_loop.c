@@ -21,10 +21,29 @@ static void queue_input(struct node *node, const struct replica_input *input)
     node->inputs[(node->input_first + node->input_count++) % NODE_INPUTS_MAX] = *input;
 }
 
+static uint64_t steady_us(void)
+{
+    struct timespec t = node_deadline(0);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* gather_us answers how long a body had better wait for company. A block costs two signatures, their
+ * checks and a sync whatever it carries, so one that would carry little so shortly after another one
+ * waits; one that is full, or carries nothing and only certifies, does not. */
+static uint64_t gather_us(const struct node *node)
+{
+    struct mempool_stats pool;
+    uint64_t due = node->gathered_us + NODE_GATHER_US, now = steady_us();
+    if (!node->body_wanted || now >= due || !mempool_waiting(node->mempool)) return 0;
+    mempool_stats(node->mempool, &pool);
+    return pool.bytes < node->body_bytes ? due - now : 0;
+}
+
 /* give_body fills a proposal, if one is asked for and journal and disk have room for it. */
 static enum status give_body(struct node *node)
 {
-    if (!node->body_wanted || !node_disk_has_room(node) || !node_space_allows_block(node))
+    if (!node->body_wanted || gather_us(node) > 0 || !node_disk_has_room(node) ||
+        !node_space_allows_block(node))
         return STATUS_OK;
     size_t count = 0;
     uint32_t txs = 0;
@@ -37,6 +56,7 @@ static enum status give_body(struct node *node)
         const struct body empty = {0};
         TRY(body_encode(&empty, node->body, BODY_EMPTY_BYTES, &count));
     }
+    if (txs > 0) node->gathered_us = steady_us();
     node->body_wanted = false;
     node->counters.proposals++;
     queue_input(node, &(struct replica_input){.kind = INPUT_BODY, .body = {node->body, count}});
@@ -79,9 +99,7 @@ static enum status commit(struct node *node, const struct replica_output *output
  * chain does not stop, and what it was ahead melts away. */
 static uint64_t clock_us(struct node *node)
 {
-    struct timespec t = node_deadline(0);
-    uint64_t steady = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-    uint64_t wall = node_now_us();
+    uint64_t steady = steady_us(), wall = node_now_us();
     uint64_t slow = node->clock_us + (steady - node->clock_steady_us) / 2;
     if (node->clock_steady_us == 0) slow = node->head.time_us;
     uint64_t now = wall > slow ? wall : slow;
@@ -193,7 +211,8 @@ static int64_t sleep_us(struct node *node)
 {
     uint64_t now = clock_us(node), until = now + POLL_MAX_US;
     if (node->timer_us != 0 && node->timer_us < until) until = node->timer_us;
-    return until > now ? (int64_t)(until - now) : 0;
+    uint64_t wait = until > now ? until - now : 0, gather = gather_us(node);
+    return (int64_t)(gather > 0 && gather < wait ? gather : wait);
 }
 
 static enum status run_once(struct node *node)
