@@ -1,7 +1,7 @@
 /* api/handle.h - the handlers behind the route table (api/route.c) and the shapes of their answers.
  *
  * A handler runs on a thread of the server's pool. It may hold the node's read lock for one small read
- * and must not wait for anything else but node_submit.
+ * and waits for nothing: what takes time parks the request (api/request.h).
  */
 #ifndef CAIRN_API_HANDLE_H
 #define CAIRN_API_HANDLE_H
@@ -47,8 +47,12 @@ extern const struct shape tx_status_shape, tx_location_shape;
 
 /* handle_submit.c */
 void handle_submit(struct request *request);
+void handle_batch(struct request *request);
+extern const struct shape submission_shape, batch_shape, refusal_shape;
+
+/* handle_simulate.c */
 void handle_simulate(struct request *request);
-extern const struct shape submission_shape, simulation_shape;
+extern const struct shape simulation_shape;
 
 /* handle_account.c */
 void handle_accounts(struct request *request);

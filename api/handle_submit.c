@@ -24,21 +24,35 @@ SHAPE(submission_shape, "Submission", "What the node did with a transaction",
       FIELD_MAYBE(TEXT, "outcome", "what the ledger said"),
       FIELD(BOOL, "certified", "a committed header names a root that covers it"))
 
-SHAPE(simulation_shape, "Simulation", "What inclusion in the next block would do",
-      FIELD(HASH, "hash", "of these bytes"), FIELD(TEXT, "outcome", "what the ledger would say"),
-      FIELD(TEXT, "outcome_text", "the same in words"),
-      FIELD(BOOL, "paid", "fee and nonce would be taken"), FIELD(U64, "gas", "gas it needs"),
-      FIELD(U64, "required_fee", "gas at the minimum price"),
-      FIELD_SCHEMA_LIST("events", event_schema, "what it would cause"))
+SHAPE(refusal_shape, "Refusal", "A transaction of a batch that was not taken",
+      FIELD(NUMBER, "index", "in the batch, from 0"),
+      FIELD_MAYBE(HASH, "hash", "null only if the bytes are no transaction"),
+      FIELD(TEXT, "code", "why"), FIELD(BOOL, "retriable", "the same bytes may be accepted later"),
+      FIELD_MAYBE(U64, "expected_nonce", "next nonce of the sender, pending ones counted"),
+      FIELD_MAYBE(U64, "required_fee", "fee that would have been enough"))
 
-/* One POST between its verdicts and its answer. Everything is in one block, so that the request can
- * free it. */
+SHAPE(batch_shape, "BatchSubmission", "What the node did with the transactions of a batch",
+      FIELD(NUMBER, "count", "transactions in the batch"),
+      FIELD(NUMBER, "admitted", "that wait for a block now"),
+      FIELD(NUMBER, "known", "that were in the pool or in the chain before"),
+      FIELD_OBJECT_LIST("refused", refusal_shape, "every other one"))
+
+/* One POST from its transactions to its answer. */
 struct submission {
-    bool batch;
+    struct node_submission *sent; /* NULL: all verdicts are here */
+    void (*reply)(struct request *request, const struct submission *submission);
+    bool is_list; /* the answer is one */
     size_t count;
-    uint64_t until_us;
+    uint64_t verdict_us, until_us; /* longest wait for the verdicts, for what became of them */
     struct node_verdict verdicts[];
 };
+
+static void submission_release(void *state)
+{
+    struct submission *submission = state;
+    if (submission && submission->sent) node_submit_leave(submission->sent);
+    free(submission);
+}
 
 /* ---- reading the body ---- */
 
@@ -102,6 +116,26 @@ static bool read_batch(struct request *request, struct batch *batch)
     bool good = read_items(request, batch, document);
     json_decref(document);
     return good;
+}
+
+/* read_frames cuts a body of length (u32, little-endian) and bytes, again and again; the bytes stay
+ * where they are. */
+static bool read_frames(struct request *request, struct batch *batch)
+{
+    struct reader r = reader_of(request->body.at, request->body.count);
+    while (r.left > 0 && r.status == STATUS_OK) {
+        uint32_t count = read_u32(&r);
+        const uint8_t *bytes = read_take(&r, count);
+        if (!bytes) break;
+        if (batch->count == HANDLE_BATCH_MAX) {
+            problem_reply(request, "batch_too_large", "at most 512 transactions");
+            return false;
+        }
+        batch->txs[batch->count++] = (struct bytes){bytes, count};
+    }
+    if (r.status == STATUS_OK) return true;
+    problem_reply(request, "bad_request", "the body ends inside a transaction");
+    return false;
 }
 
 /* ---- answering ---- */
@@ -187,7 +221,7 @@ static void reply_submission(struct request *request, const struct submission *s
     node_head(request->node, &head);
     struct reply_meta meta = reply_meta_of(&head);
     bool waited = request_number(request, "wait", 0) == 1;
-    if (!submission->batch) {
+    if (!submission->is_list) {
         const struct node_verdict *verdict = &submission->verdicts[0];
         if (verdict->status != STATUS_OK) {
             reply_rejected(request, verdict);
@@ -237,7 +271,7 @@ static bool all_settled(struct request *request, const struct submission *submis
     return true;
 }
 
-static void settle(struct request *request, struct submission *submission)
+static void settle(struct request *request, const struct submission *submission)
 {
     struct node_head head;
     node_head(request->node, &head);
@@ -249,64 +283,104 @@ static void settle(struct request *request, struct submission *submission)
         reply_submission(request, submission);
 }
 
+static bool fits(struct bytes tx)
+{
+    return tx.count > 0 && tx.count <= TX_BYTES_MAX;
+}
+
+static void wake(void *request)
+{
+    request_wake(request);
+}
+
 /* pass_on hands the node what has the length of a transaction; the rest has its verdict already. */
-static enum status pass_on(struct request *request, const struct bytes *txs,
+static enum status pass_on(struct request *request, const struct batch *batch,
                            struct submission *submission)
 {
     struct bytes good[HANDLE_BATCH_MAX];
-    struct node_verdict verdicts[HANDLE_BATCH_MAX];
     size_t kept = 0;
-    for (size_t i = 0; i < submission->count; i++) {
-        bool fits = txs[i].count > 0 && txs[i].count <= TX_BYTES_MAX;
-        if (fits) good[kept++] = txs[i];
+    for (size_t i = 0; i < batch->count; i++) {
+        if (fits(batch->txs[i])) good[kept++] = batch->txs[i];
         submission->verdicts[i] = (struct node_verdict){
-            .status = STATUS_RANGE,
-            .outcome = txs[i].count > TX_BYTES_MAX ? OUTCOME_TOO_LARGE : OUTCOME_MALFORMED,
+            .status = fits(batch->txs[i]) ? STATUS_TIMEOUT : STATUS_RANGE,
+            .outcome = batch->txs[i].count > TX_BYTES_MAX ? OUTCOME_TOO_LARGE : OUTCOME_MALFORMED,
         };
     }
-    TRY(node_submit(request->node, good, kept, verdicts, VERDICT_US));
-    kept = 0;
-    for (size_t i = 0; i < submission->count; i++) {
-        if (txs[i].count > 0 && txs[i].count <= TX_BYTES_MAX)
-            submission->verdicts[i] = verdicts[kept++];
-    }
-    return STATUS_OK;
+    if (kept == 0) return STATUS_OK;
+    return node_submit_start(request->node, good, kept, wake, request, &submission->sent);
 }
 
-static void submit(struct request *request, const struct bytes *txs, size_t count, bool batch)
+/* collect takes the verdicts if they are there, each to its place. */
+static bool collect(struct submission *submission)
+{
+    struct node_verdict verdicts[HANDLE_BATCH_MAX];
+    size_t next = 0;
+    if (!submission->sent) return true;
+    if (!node_submit_take(submission->sent, verdicts)) return false;
+    node_submit_leave(submission->sent);
+    submission->sent = NULL;
+    for (size_t i = 0; i < submission->count; i++) {
+        if (submission->verdicts[i].status == STATUS_TIMEOUT)
+            submission->verdicts[i] = verdicts[next++];
+    }
+    return true;
+}
+
+/* go_on answers when the verdicts are there, parks the request until then. */
+static void go_on(struct request *request, struct submission *submission)
+{
+    if (collect(submission))
+        submission->reply(request, submission);
+    else if (request->now_us < submission->verdict_us)
+        request_park(request, submission->verdict_us);
+    else
+        problem_status(request, STATUS_TIMEOUT, "send the same bytes again: it is harmless");
+}
+
+/* start hands the batch over; NULL: the answer is set. */
+static struct submission *start(struct request *request, const struct batch *batch)
 {
     struct submission *submission =
-        calloc(1, sizeof *submission + count * sizeof submission->verdicts[0]);
+        calloc(1, sizeof *submission + batch->count * sizeof submission->verdicts[0]);
     if (!submission) {
         problem_reply(request, "internal", "not enough memory");
-        return;
+        return NULL;
     }
-    submission->batch = batch;
-    submission->count = count;
-    submission->until_us = request->now_us + request_number(request, "timeout", 10000) * 1000;
+    submission->count = batch->count;
+    submission->verdict_us = request->now_us + VERDICT_US;
     request->state = submission;
-    enum status status = pass_on(request, txs, submission);
-    if (status != STATUS_OK)
-        problem_status(request, status,
-                       status == STATUS_TIMEOUT ? "send the same bytes again: it is harmless"
-                                                : NULL);
-    else
-        settle(request, submission);
+    request->release = submission_release;
+    enum status status = pass_on(request, batch, submission);
+    if (status == STATUS_OK) return submission;
+    problem_status(request, status, NULL);
+    if (status == STATUS_BUSY) request->reply.retry_after_s = 1;
+    return NULL;
+}
+
+static void submit(struct request *request, const struct batch *batch, bool is_list)
+{
+    struct submission *submission = start(request, batch);
+    if (!submission) return;
+    submission->is_list = is_list;
+    submission->until_us = request->now_us + request_number(request, "timeout", 10000) * 1000;
+    submission->reply = settle;
+    go_on(request, submission);
 }
 
 void handle_submit(struct request *request)
 {
     if (request->state) {
-        settle(request, request->state);
+        go_on(request, request->state);
         return;
     }
     if (request->body.count == 0) {
         problem_reply(request, "body_required", NULL);
     } else if (request_type_is(request, "application/octet-stream")) {
-        submit(request, &request->body, 1, false);
+        const struct batch one = {.txs = {request->body}, .count = 1};
+        submit(request, &one, false);
     } else if (request_type_is(request, "application/json")) {
         struct batch batch = {.count = 0};
-        if (read_batch(request, &batch)) submit(request, batch.txs, batch.count, true);
+        if (read_batch(request, &batch)) submit(request, &batch, true);
         free(batch.room);
     } else {
         problem_reply(request, "unsupported_media_type",
@@ -314,82 +388,63 @@ void handle_submit(struct request *request)
     }
 }
 
-/* ---- simulation ---- */
+/* ---- batches of bytes: the answer names only what was refused ---- */
 
-static json_t *event_list_json(struct bytes events)
+static json_t *refusal_json(size_t index, const struct node_verdict *verdict)
 {
-    struct reader r = reader_of(events.at, events.count);
-    json_t *list = json_array();
-    while (r.left > 0) {
-        struct event event;
-        const uint8_t *start = r.at;
-        event_read(&r, &event);
-        if (r.status != STATUS_OK) break;
-        json_array_append_new(list, json_from_bytes(&event_schema, start, (size_t)(r.at - start)));
-    }
-    return list;
+    struct problem_code code = {.retriable = false};
+    const char *name = verdict_code(verdict);
+    json_t *item = json_object();
+    json_set_number(item, "index", (uint32_t)index);
+    if (verdict->has_id)
+        json_set_hex(item, "hash", verdict->id, HASH_BYTES);
+    else
+        json_set(item, "hash", json_null());
+    json_set_text(item, "code", name);
+    json_set_bool(item, "retriable", problem_find(name, &code) && code.retriable);
+    set_number_or_null(item, "expected_nonce", verdict->expected_nonce, verdict->has_id);
+    set_number_or_null(item, "required_fee", verdict->required_fee, verdict->required_fee > 0);
+    return item;
 }
 
-static void simulate(struct request *request, const uint8_t *bytes, size_t count)
+static void reply_batch(struct request *request, const struct submission *submission)
 {
-    struct tx_view view;
-    struct params params;
     struct node_head head;
-    enum outcome outcome = OUTCOME_OK;
-    uint64_t gas = 0;
-    struct bytes events = {NULL, 0};
-    if (tx_open(bytes, count, &view) != STATUS_OK) {
-        problem_reply(request, "malformed", NULL);
-        return;
+    uint32_t admitted = 0, known = 0;
+    json_t *refused = json_array();
+    for (size_t i = 0; i < submission->count; i++) {
+        const struct node_verdict *verdict = &submission->verdicts[i];
+        if (verdict->status != STATUS_OK)
+            json_array_append_new(refused, refusal_json(i, verdict));
+        else if (verdict->known)
+            known++;
+        else
+            admitted++;
     }
-    struct ledger *ledger = node_write_begin(request->node);
-    enum status status = ledger_simulate(ledger, &view, &outcome, &gas, &events);
-    ledger_params(ledger, &params);
-    node_head(request->node, &head);
-    json_t *list = status == STATUS_OK ? event_list_json(events) : NULL;
-    node_write_end(request->node);
-    if (status != STATUS_OK) {
-        problem_status(request, status, NULL);
-        return;
-    }
-    uint64_t fee = 0, needed = tx_gas(&view, &params);
-    if (amount_mul(needed, params.gas_price_min, &fee) != STATUS_OK) fee = AMOUNT_MAX;
     json_t *data = json_object();
-    json_set_hex(data, "hash", view.id, HASH_BYTES);
-    json_set_text(data, "outcome", outcome_name(outcome));
-    json_set_text(data, "outcome_text", outcome_text(outcome));
-    json_set_bool(data, "paid", outcome_paid(outcome));
-    json_set_u64(data, "gas", gas);
-    json_set_u64(data, "required_fee", fee);
-    json_set(data, "events", list);
+    json_set_number(data, "count", (uint32_t)submission->count);
+    json_set_number(data, "admitted", admitted);
+    json_set_number(data, "known", known);
+    json_set(data, "refused", refused);
+    node_head(request->node, &head);
     struct reply_meta meta = reply_meta_of(&head);
     reply_data(request, 200, data, &meta);
     request->reply.cache = CACHE_NEVER;
 }
 
-static void simulate_json(struct request *request)
+void handle_batch(struct request *request)
 {
-    uint8_t bytes[TX_BYTES_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    struct json_fault fault;
-    json_t *value = json_parse((const char *)request->body.at, request->body.count, &fault);
-    enum status status = value ? tx_from_json(value, &w, &fault) : STATUS_USAGE;
-    json_decref(value);
-    if (status == STATUS_OK)
-        simulate(request, bytes, writer_bytes(&w));
-    else
-        problem_json(request, &fault);
-}
-
-void handle_simulate(struct request *request)
-{
-    if (request->body.count == 0)
+    struct batch batch = {.count = 0};
+    if (request->state) {
+        go_on(request, request->state);
+    } else if (request->body.count == 0) {
         problem_reply(request, "body_required", NULL);
-    else if (request_type_is(request, "application/octet-stream"))
-        simulate(request, request->body.at, request->body.count);
-    else if (request_type_is(request, "application/json"))
-        simulate_json(request);
-    else
-        problem_reply(request, "unsupported_media_type",
-                      "send application/octet-stream or application/json");
+    } else if (!request_type_is(request, "application/octet-stream")) {
+        problem_reply(request, "unsupported_media_type", "send application/octet-stream");
+    } else if (read_frames(request, &batch)) {
+        struct submission *submission = start(request, &batch);
+        if (!submission) return;
+        submission->reply = reply_batch;
+        go_on(request, submission);
+    }
 }

@@ -201,13 +201,18 @@ static json_t *body_json(const struct route *route)
 {
     json_t *body = json_object();
     json_t *content = media("application/octet-stream", string_schema());
-    json_t *other = route->handle == handle_submit
-                        ? object_of("txs", list_of(string_schema()), (char *)NULL)
-                        : shape_reference("tx");
-    json_object_update_new(content, media("application/json", other));
-    json_set_text(body, "description",
-                  route->handle == handle_submit ? "One transaction as bytes, or a batch of base64"
-                                                 : "One transaction as bytes or as JSON");
+    const char *text = "One transaction as bytes or as JSON";
+    if (route->handle == handle_batch) {
+        text = "For each transaction its length (4 bytes, little-endian) and its bytes";
+    } else if (route->handle == handle_submit) {
+        text = "One transaction as bytes, or a batch of base64";
+        json_object_update_new(
+            content,
+            media("application/json", object_of("txs", list_of(string_schema()), (char *)NULL)));
+    } else {
+        json_object_update_new(content, media("application/json", shape_reference("tx")));
+    }
+    json_set_text(body, "description", text);
     json_set_bool(body, "required", true);
     json_set(body, "content", content);
     return body;

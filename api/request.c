@@ -72,6 +72,11 @@ void request_wait(struct request *request, uint64_t height, uint64_t until_us)
     request->wait_until_us = until_us;
 }
 
+void request_park(struct request *request, uint64_t until_us)
+{
+    request_wait(request, UINT64_MAX, until_us);
+}
+
 /* ---- answering ---- */
 
 struct reply_meta reply_meta_of(const struct node_head *head)

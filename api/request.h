@@ -3,6 +3,7 @@
  * The server fills the upper part, the handler sets exactly one answer: reply_data, reply_list,
  * reply_json, reply_bytes, reply_stream or problem_* (api/problem.h) - or it calls request_wait, and is
  * called again when the chain has grown, a while has passed or the deadline is over, until it answers.
+ * request_park is the same without the chain: another thread wakes the request.
  */
 #ifndef CAIRN_API_REQUEST_H
 #define CAIRN_API_REQUEST_H
@@ -59,7 +60,8 @@ struct request {
     bool waiting;           /* request_wait was called */
     uint64_t wait_until_us; /* monotonic */
     uint64_t wait_height;
-    void *state; /* the handler's between calls; freed by free() */
+    void *state;                  /* the handler's between calls */
+    void (*release)(void *state); /* gives it back at the end; NULL: free */
 
     struct reply reply;
 };
@@ -78,6 +80,11 @@ bool request_type_is(const struct request *request, const char *type);
 /* request_wait: call the handler again when the published height reaches `height`, or at the
  * monotonic time, whichever comes first. */
 void request_wait(struct request *request, uint64_t height, uint64_t until_us);
+
+/* request_park: call the handler again when request_wake was called, or at the monotonic time. Any thread
+ * may wake a request until its state is released; one that is not parked yet will not be. */
+void request_park(struct request *request, uint64_t until_us);
+void request_wake(struct request *request);
 
 /* The height, block and root that an answer stands for. */
 struct reply_meta {

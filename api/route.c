@@ -69,6 +69,8 @@ static const struct route ROUTES[] = {
      "txs", "Submit one transaction (raw bytes) or a batch (JSON). Submitting again is harmless",
      {{"wait", PARAM_CHOICE, false, 0, 1, "admitted|committed", "what to wait for", "admitted"},
       {"timeout", PARAM_DURATION, false, 1, 30000, NULL, "longest wait, such as 10s or 500ms", "10s"}}},
+    {ROUTE_POST, "/v1/txs/batch", handle_batch, ROUTE_DATA, ROUTE_CHEAP, &batch_shape,
+     "submitBatch", "txs", "Submit many transactions as bytes; only what is refused is named", {{0}}},
     {ROUTE_POST, "/v1/txs/simulate", handle_simulate, ROUTE_DATA, ROUTE_DEAR, &simulation_shape,
      "simulateTx", "txs", "What a transaction would do now; signatures are not checked", {{0}}},
     {ROUTE_GET, "/v1/accounts", handle_accounts, ROUTE_LIST, ROUTE_DEAR, &account_summary_shape,

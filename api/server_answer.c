@@ -112,8 +112,9 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t m
     ssize_t count = stream_read(stream, server_now_us(), out, max);
     if (count > 0) return count;
     if (count < 0) return MHD_CONTENT_READER_END_OF_STREAM;
-    bool waits = exchange_suspend(x, stream_wait_height(stream), stream_wait_until_us(stream));
-    return waits ? 0 : MHD_CONTENT_READER_END_OF_STREAM;
+    enum exchange_state state =
+        exchange_suspend(x, stream_wait_height(stream), stream_wait_until_us(stream));
+    return state == EXCHANGE_STOPPING ? MHD_CONTENT_READER_END_OF_STREAM : 0;
 }
 
 static void set_answer_deadline(struct exchange *x)

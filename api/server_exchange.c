@@ -253,6 +253,7 @@ static enum MHD_Result read_head(struct exchange *x, const char *method)
     }
     if (bad_path) refuse(x, "bad_path", NULL);
     check_framing(x, &length);
+    if (!x->refused) x->body_length = (size_t)length;
     if (!x->refused) take_tokens(x);
     if (!x->refused) read_values(x);
     /* With Expect: 100-continue an early answer spares the client its body. */
@@ -271,7 +272,8 @@ static enum MHD_Result read_body(struct exchange *x, const char *bytes, size_t c
         return MHD_YES;
     }
     if (x->body_bytes + count > x->body_capacity) {
-        size_t capacity = x->body_capacity ? x->body_capacity : 4096;
+        size_t capacity = x->body_capacity ? x->body_capacity : x->body_length;
+        if (capacity < 4096) capacity = 4096;
         while (capacity < x->body_bytes + count) {
             capacity *= 2;
         }
@@ -287,22 +289,23 @@ static enum MHD_Result read_body(struct exchange *x, const char *bytes, size_t c
 
 /* ---- the handler ---- */
 
-static enum MHD_Result run(struct exchange *x)
+/* handle runs the handler until it answers. False: the request waits. */
+static bool handle(struct exchange *x)
 {
     struct request *request = &x->request;
-    request->now_us = server_now_us();
-    if (!x->refused) {
-        request->body = (struct bytes){x->body, x->body_bytes};
+    request->body = (struct bytes){x->body, x->body_bytes};
+    for (enum exchange_state state = EXCHANGE_WOKEN; state == EXCHANGE_WOKEN;) {
+        request->now_us = server_now_us();
         request->waiting = false;
         request->route->handle(request);
-        if (request->waiting && !request->reply.set) {
-            set_deadline(x, request->wait_until_us + SERVER_REQUEST_US);
-            if (exchange_suspend(x, request->wait_height, request->wait_until_us)) return MHD_YES;
-            problem_status(request, STATUS_CLOSED, NULL);
-        }
-        assert(request->reply.set);
+        if (!request->waiting || request->reply.set) break;
+        set_deadline(x, request->wait_until_us + SERVER_REQUEST_US);
+        state = exchange_suspend(x, request->wait_height, request->wait_until_us);
+        if (state == EXCHANGE_SUSPENDED) return false;
+        if (state == EXCHANGE_STOPPING) problem_status(request, STATUS_CLOSED, NULL);
     }
-    return exchange_answer(x);
+    assert(request->reply.set);
+    return true;
 }
 
 enum MHD_Result exchange_handle(void *context, struct MHD_Connection *connection, const char *url,
@@ -323,7 +326,7 @@ enum MHD_Result exchange_handle(void *context, struct MHD_Connection *connection
         *body_bytes = 0;
         return result;
     }
-    return run(x);
+    return x->refused || handle(x) ? exchange_answer(x) : MHD_YES;
 }
 
 void exchange_completed(void *context, struct MHD_Connection *connection, void **state,
@@ -347,7 +350,10 @@ void exchange_completed(void *context, struct MHD_Connection *connection, void *
     if (x->has_stream_place) atomic_fetch_sub(&server->streams, 1);
     stream_close(x->request.reply.stream);
     free(x->request.reply.body);
-    free(x->request.state);
+    if (x->request.release)
+        x->request.release(x->request.state);
+    else
+        free(x->request.state);
     free(x->body);
     free(x->query);
     free(x->path);

@@ -38,11 +38,13 @@ struct exchange {
     char *query;    /* owned; the decoded values, one after the other */
     uint8_t *body;  /* owned */
     size_t body_bytes, body_capacity;
+    size_t body_length; /* as announced, within the limit; 0: unknown */
     uint64_t started_us;
     uint64_t wait_height, wait_until_us;
     bool refused; /* an answer is set before the handler runs */
     bool answered;
     bool suspended;
+    bool woken; /* request_wake came before it was suspended */
     bool has_stream_place;
 };
 
@@ -83,8 +85,9 @@ enum MHD_Result exchange_answer(struct exchange *x);
 /* exchange_preflight answers OPTIONS; `allowed` as route_find gives it. */
 enum MHD_Result exchange_preflight(struct exchange *x, unsigned allowed);
 
-/* exchange_suspend parks it until the pulse finds the height or the time. False: the server is
- * stopping, answer or end now. */
-bool exchange_suspend(struct exchange *x, uint64_t height, uint64_t until_us);
+/* exchange_suspend parks it until the pulse finds the height or the time, or until request_wake.
+ * EXCHANGE_STOPPING: answer or end now; EXCHANGE_WOKEN: it was woken already, go on. */
+enum exchange_state { EXCHANGE_SUSPENDED, EXCHANGE_WOKEN, EXCHANGE_STOPPING };
+enum exchange_state exchange_suspend(struct exchange *x, uint64_t height, uint64_t until_us);
 
 #endif

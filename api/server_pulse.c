@@ -1,16 +1,20 @@
 /* The pulse: what waits for the chain is resumed, what is late is cut. */
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "api/server_internal.h"
 
 #define PULSE_US 100000
 
-bool exchange_suspend(struct exchange *x, uint64_t height, uint64_t until_us)
+enum exchange_state exchange_suspend(struct exchange *x, uint64_t height, uint64_t until_us)
 {
     struct server *server = x->server;
     pthread_mutex_lock(&server->mutex);
-    bool stopping = atomic_load(&server->stopping);
-    if (!stopping) {
+    enum exchange_state state = atomic_load(&server->stopping) ? EXCHANGE_STOPPING
+                                : x->woken                     ? EXCHANGE_WOKEN
+                                                               : EXCHANGE_SUSPENDED;
+    x->woken = false;
+    if (state == EXCHANGE_SUSPENDED) {
         x->wait_height = height;
         x->wait_until_us = until_us;
         x->suspended = true;
@@ -21,7 +25,7 @@ bool exchange_suspend(struct exchange *x, uint64_t height, uint64_t until_us)
         MHD_suspend_connection(x->connection);
     }
     pthread_mutex_unlock(&server->mutex);
-    return !stopping;
+    return state;
 }
 
 static void resume(struct server *server, struct exchange *x)
@@ -33,6 +37,17 @@ static void resume(struct server *server, struct exchange *x)
     if (x->next) x->next->previous = x->previous;
     x->suspended = false;
     MHD_resume_connection(x->connection);
+}
+
+void request_wake(struct request *request)
+{
+    struct exchange *x = (struct exchange *)((char *)request - offsetof(struct exchange, request));
+    pthread_mutex_lock(&x->server->mutex);
+    if (x->suspended)
+        resume(x->server, x);
+    else
+        x->woken = true;
+    pthread_mutex_unlock(&x->server->mutex);
 }
 
 static void resume_due(struct server *server, uint64_t height, uint64_t now_us, bool all)

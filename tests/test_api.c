@@ -401,6 +401,58 @@ static void api_batches_answer_each_transaction(void **state)
                         "rejected");
 }
 
+static size_t frame(uint8_t *out, const uint8_t *bytes, size_t count)
+{
+    store_u32(out, (uint32_t)count);
+    memcpy(out + 4, bytes, count);
+    return 4 + count;
+}
+
+static void api_batches_of_bytes_name_only_what_was_refused(void **state)
+{
+    (void)state;
+    static uint8_t body[4 * 513];
+    uint8_t bytes[TX_BYTES_MAX];
+    char hash[65];
+    size_t count = make_transfer(3, FEE, bytes, hash), at = 0;
+    assert_true(3 * (count + 4) < sizeof body);
+    at += frame(body + at, bytes, 0);
+    at += frame(body + at, bytes, count);
+    at += frame(body + at, bytes, count - 1);
+    request("POST", "/v1/txs/batch", RAW, body, at);
+    assert_int_equal(net.status, 200);
+    next_nonce[3]++;
+    const char *where = "";
+    json_t *data = json_object_get(net.json, "data");
+    if (!shape_check(&batch_shape, data, &where)) fail_msg("%s", where);
+    assert_int_equal(json_integer_value(json_object_get(data, "count")), 3);
+    assert_int_equal(json_integer_value(json_object_get(data, "admitted")), 1);
+    json_t *refused = json_object_get(data, "refused");
+    assert_int_equal(json_array_size(refused), 2);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *item = json_array_get(refused, i);
+        assert_int_equal(json_integer_value(json_object_get(item, "index")), 2 * i);
+        assert_string_equal(json_string_value(json_object_get(item, "code")),
+                            i == 0 ? "malformed" : "truncated");
+    }
+    /* The same transaction alone: it is known by its hash. */
+    request("POST", "/v1/txs?wait=committed&timeout=30s", RAW, bytes, count);
+    assert_string_equal(text_at("hash"), hash);
+    assert_string_equal(text_at("status"), "committed");
+    at = frame(body, bytes, count);
+    request("POST", "/v1/txs/batch", RAW, body, at);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(net.json, "data"), "known")), 1);
+
+    request("POST", "/v1/txs/batch", RAW, body, at - 1);
+    assert_int_equal(net.status, 400);
+    assert_string_equal(code(), "bad_request");
+    memset(body, 0, sizeof body);
+    request("POST", "/v1/txs/batch", RAW, body, sizeof body);
+    assert_int_equal(net.status, 400);
+    assert_string_equal(code(), "batch_too_large");
+}
+
 static void api_bad_requests_have_stable_codes(void **state)
 {
     (void)state;
@@ -640,6 +692,7 @@ int main(void)
         cmocka_unit_test(api_submission_is_idempotent_and_always_names_the_hash),
         cmocka_unit_test(api_rejections_carry_their_own_code_and_what_to_do),
         cmocka_unit_test(api_batches_answer_each_transaction),
+        cmocka_unit_test(api_batches_of_bytes_name_only_what_was_refused),
         cmocka_unit_test(api_bad_requests_have_stable_codes),
         cmocka_unit_test(api_bodies_over_the_limit_are_413_before_they_are_read),
         cmocka_unit_test(api_garbage_leaves_the_server_unharmed),
