@@ -28,21 +28,13 @@ struct flight {
     uint64_t start_us, admit_us, commit_us;
 };
 
-struct sender {
-    uint8_t secret[64], key[32], address[HASH_BYTES];
-    uint64_t nonce;
-};
-
 struct load {
     const struct load_options *options;
     const volatile bool *stop;
     struct load_report *report;
-    uint8_t genesis_id[HASH_BYTES];
-    uint32_t chain_tag;
+    struct load_terms terms;
     uint64_t height; /* seen at the start of the round */
-    uint64_t valid_until;
-    uint64_t fee;
-    struct sender *senders;
+    struct load_sender *senders;
     struct flight *flights;
     uint64_t flight_count, flight_room;
     uint32_t *slots; /* id -> flight + 1, open addressing */
@@ -74,36 +66,47 @@ void load_key(const uint8_t seed[LOAD_SEED_BYTES], uint32_t index, uint8_t secre
 
 /* ---- signing ---- */
 
-static void sign_flight(const struct load *load, struct sender *from, const struct sender *to,
-                        struct flight *flight)
+/* One transfer to each payee; the amount tells the sender's transactions apart. */
+static size_t write_operations(const struct load_sender *from, const uint8_t (*payees)[32],
+                               size_t count, uint8_t *out, size_t capacity)
 {
-    uint8_t body[transfer_bytes_max], operation[operation_bytes_max],
-        signature[tx_signature_bytes_max];
-    uint8_t content[TX_ROOM], message[TX_ROOM + 64];
-    size_t count;
-    struct transfer transfer = {.asset = 0, .amount = 1 + from->nonce % 1000};
-    memcpy(transfer.to, to->address, 32);
-    enum status status = transfer_encode(&transfer, body, sizeof body, &count);
-    assert(status == STATUS_OK);
+    struct writer w = writer_of(out, capacity);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t body[transfer_bytes_max];
+        size_t body_bytes;
+        struct transfer transfer = {.asset = ASSET_COIN, .amount = 1 + from->nonce % 1000};
+        memcpy(transfer.to, payees[i], 32);
+        enum status status = transfer_encode(&transfer, body, sizeof body, &body_bytes);
+        assert(status == STATUS_OK);
+        struct operation op = {.kind = OPERATION_TRANSFER, .body = {body, body_bytes}};
+        operation_write(&w, &op);
+    }
+    assert(w.status == STATUS_OK);
+    return writer_bytes(&w);
+}
 
-    struct operation op = {.kind = OPERATION_TRANSFER, .body = {body, count}};
-    struct writer operations = writer_of(operation, sizeof operation);
-    operation_write(&operations, &op);
+size_t load_sign(const struct load_terms *terms, struct load_sender *from,
+                 const uint8_t (*payees)[32], size_t payee_count, uint8_t *out)
+{
+    uint8_t operations[LOAD_TX_BYTES_MAX], content[LOAD_TX_BYTES_MAX],
+        message[LOAD_TX_BYTES_MAX + 64], signature[tx_signature_bytes_max];
+    size_t count, message_count,
+        operation_bytes =
+            write_operations(from, payees, payee_count, operations, sizeof operations);
     struct key_entry key;
     memcpy(key.key, from->key, 32);
     struct tx_content fields = {
         .version = TX_VERSION,
-        .chain_tag = load->chain_tag,
+        .chain_tag = terms->chain_tag,
         .authority = {.scheme = TX_SCHEME_ED25519, .threshold = 1, .keys = {key.key, 32, 1}},
         .nonce = from->nonce++,
-        .fee = load->fee,
-        .valid_until = load->valid_until,
-        .operations = {operation, writer_bytes(&operations), 1},
+        .fee = terms->fee,
+        .valid_until = terms->valid_until,
+        .operations = {operations, operation_bytes, (uint32_t)payee_count},
     };
-    status = tx_content_encode(&fields, content, sizeof content, &count);
+    enum status status = tx_content_encode(&fields, content, sizeof content, &count);
     assert(status == STATUS_OK);
-    size_t message_count;
-    status = tx_signed_bytes((struct bytes){content, count}, load->genesis_id, message,
+    status = tx_signed_bytes((struct bytes){content, count}, terms->genesis_id, message,
                              sizeof message, &message_count);
     assert(status == STATUS_OK);
 
@@ -112,8 +115,33 @@ static void sign_flight(const struct load *load, struct sender *from, const stru
     struct writer w = writer_of(signature, sizeof signature);
     tx_signature_write(&w, &signed_by);
     struct tx tx = {.content = fields, .signatures = {signature, writer_bytes(&w), 1}};
-    status = tx_encode(&tx, flight->bytes, sizeof flight->bytes, &count);
+    status = tx_encode(&tx, out, LOAD_TX_BYTES_MAX, &count);
     assert(status == STATUS_OK);
+    return count;
+}
+
+/* The length of a transfer, and so its gas, does not depend on its values: price one. */
+uint64_t load_fee(const struct params *params, size_t payee_count)
+{
+    static const uint8_t payees[LOAD_PAYEES_MAX][32] = {{1}};
+    assert(payee_count >= 1 && payee_count <= LOAD_PAYEES_MAX);
+    const struct load_terms terms = {.valid_until = 1};
+    struct load_sender nobody = {.nonce = 0};
+    uint8_t bytes[LOAD_TX_BYTES_MAX];
+    struct tx_view view;
+    size_t count = load_sign(&terms, &nobody, payees, payee_count, bytes);
+    enum status status = tx_open(bytes, count, &view);
+    assert(status == STATUS_OK);
+    return tx_fee_min(&view, params);
+}
+
+static void sign_flight(const struct load *load, struct load_sender *from,
+                        const struct load_sender *to, struct flight *flight)
+{
+    uint8_t bytes[LOAD_TX_BYTES_MAX];
+    size_t count = load_sign(&load->terms, from, &to->address, 1, bytes);
+    assert(count <= sizeof flight->bytes);
+    memcpy(flight->bytes, bytes, count);
     flight->count = (uint16_t)count;
     hash_bytes(HASH_TRANSACTION, flight->bytes, count, flight->id);
 }
@@ -462,26 +490,18 @@ static enum status learn_chain(struct load *load, struct client *client)
 {
     struct chain_info info;
     TRY(chain_info_ask(client, &info));
-    memcpy(load->genesis_id, info.genesis_id, HASH_BYTES);
-    load->chain_tag = chain_tag_of(load->genesis_id);
+    memcpy(load->terms.genesis_id, info.genesis_id, HASH_BYTES);
+    load->terms.chain_tag = chain_tag_of(load->terms.genesis_id);
     load->height = info.height;
-    load->valid_until = info.height + info.params.valid_until_max_blocks;
-
-    /* The length of a transfer does not depend on its values: price one. */
-    struct flight sample;
-    struct tx_view view;
-    load->fee = 0;
-    sign_flight(load, &load->senders[0], &load->senders[1], &sample);
-    load->senders[0].nonce--;
-    TRY(tx_open(sample.bytes, sample.count, &view));
-    load->fee = tx_gas(&view, &info.params) * info.params.gas_price_min;
+    load->terms.valid_until = info.height + info.params.valid_until_max_blocks;
+    load->terms.fee = load_fee(&info.params, 1);
     return STATUS_OK;
 }
 
 static enum status learn_nonces(struct load *load, struct client *client)
 {
     for (uint32_t i = 0; i < load->options->keys; i++) {
-        struct sender *sender = &load->senders[i];
+        struct load_sender *sender = &load->senders[i];
         TRY(chain_info_nonce(client, sender->address, &sender->nonce));
     }
     return STATUS_OK;

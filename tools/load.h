@@ -9,6 +9,7 @@
 #define CAIRN_TOOLS_LOAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "log/status.h"
@@ -47,6 +48,32 @@ struct load_report {
  * holds what was seen until then. */
 MUST_CHECK enum status load_run(const struct load_options *options, const volatile bool *stop,
                                 struct load_report *report);
+
+/* What a transaction must say on this chain, now. */
+struct load_terms {
+    uint8_t genesis_id[32];
+    uint32_t chain_tag;
+    uint64_t valid_until, fee;
+};
+
+#define LOAD_TX_BYTES_MAX 4096
+#define LOAD_PAYEES_MAX   32
+
+struct load_sender {
+    uint8_t secret[64], key[32], address[32];
+    uint64_t nonce; /* of the next transaction */
+};
+
+/* load_sign makes one signed transaction of one transfer to each payee and moves the sender's nonce; it
+ * answers its length. Equal numbers of payees make equal lengths.
+ *   payees  [payee_count] addresses, 1..LOAD_PAYEES_MAX
+ *   out     [LOAD_TX_BYTES_MAX] */
+size_t load_sign(const struct load_terms *terms, struct load_sender *from,
+                 const uint8_t (*payees)[32], size_t payee_count, uint8_t *out);
+
+/* load_fee answers the least fee of such a transaction under these parameters. */
+struct params;
+uint64_t load_fee(const struct params *params, size_t payee_count);
 
 /* load_key answers the i-th key pair of a seed: secret [64] in libsodium's form and public [32]. */
 void load_key(const uint8_t seed[LOAD_SEED_BYTES], uint32_t index, uint8_t secret[64],
