@@ -9,7 +9,6 @@
 #define UNDO_DATA_BYTES_MAX (UINT64_C(1) << 36)
 #define HEAP_BYTES_MAX      (UINT64_C(1) << 39) /* far above the memory of a node */
 #define UNDO_KEEP_BYTES     ((size_t)64 << 20)
-#define AHEAD               8
 
 static enum status open_parts(struct store *store)
 {
@@ -23,6 +22,7 @@ static enum status open_parts(struct store *store)
     TRY(reserve_open(&store->undo, UNDO_ENTRIES_MAX * sizeof(struct undo)));
     TRY(reserve_open(&store->undo_data, UNDO_DATA_BYTES_MAX));
     TRY(reserve_open(&store->gone, UNDO_ENTRIES_MAX * sizeof(uint32_t)));
+    TRY(reserve_open(&store->news, STORE_NEWS_MAX * sizeof(struct store_news)));
     return reserve_open(&store->dirty, rows_max * sizeof(uint64_t));
 }
 
@@ -62,11 +62,17 @@ void store_close(struct store *store)
     }
     reserve_close(&store->dirty);
     reserve_close(&store->gone);
+    reserve_close(&store->news);
     reserve_close(&store->undo_data);
     reserve_close(&store->undo);
     tree_close(&store->tree);
     heap_close(&store->heap);
     free(store);
+}
+
+void store_parallel(struct store *store, const struct parallel *parallel)
+{
+    store->parallel = parallel;
 }
 
 static uint32_t index_of(const struct store *store, uint16_t table)
@@ -326,70 +332,6 @@ enum status store_block_end(struct store *store, uint64_t height)
     store->undo_data_used = 0;
     store->height = height;
     store->started = true;
-    return STATUS_OK;
-}
-
-void store_row_path(const struct store *store, uint32_t table, uint32_t row,
-                    uint8_t path[HASH_BYTES])
-{
-    const struct rows *rows = &store->rows[table];
-    const struct row *at = rows_at(rows, row);
-    if (at->leaf_1) {
-        memcpy(path, tree_path(&store->tree, at->leaf_1 - 1), HASH_BYTES);
-        return;
-    }
-    uint8_t key[STORE_FULL_KEY_BYTES_MAX];
-    sha256_bytes(key, rows_full_key(rows, row, key), path);
-}
-
-/* tree_follow brings the leaf of one row up to date. */
-static enum status tree_follow(struct store *store, uint32_t table, uint32_t row)
-{
-    struct row *at = rows_at(&store->rows[table], row);
-    struct bytes value = rows_value(&store->rows[table], row);
-    if (!value.at) {
-        if (at->leaf_1) tree_remove(&store->tree, at->leaf_1 - 1);
-        at->leaf_1 = 0;
-        return STATUS_OK;
-    }
-    uint8_t path[HASH_BYTES], hash[HASH_BYTES];
-    store_row_path(store, table, row, path);
-    sha256_bytes(value.at, value.count, hash);
-    tree_leaf_hash(path, hash, hash);
-    if (at->leaf_1) {
-        tree_set(&store->tree, at->leaf_1 - 1, hash);
-        return STATUS_OK;
-    }
-    uint32_t leaf;
-    TRY(tree_insert(&store->tree, path, hash, (uint64_t)table << 32 | row, &leaf));
-    at->leaf_1 = leaf + 1;
-    return STATUS_OK;
-}
-
-static void prefetch_dirty(const struct store *store, uint32_t index)
-{
-    if (index >= 2 * AHEAD) {
-        uint64_t far = *store_dirty_at(store, index - 2 * AHEAD);
-        __builtin_prefetch(rows_at(&store->rows[far >> 32], (uint32_t)far));
-    }
-    if (index >= AHEAD) {
-        uint64_t near = *store_dirty_at(store, index - AHEAD);
-        uint32_t leaf_1 = rows_at(&store->rows[near >> 32], (uint32_t)near)->leaf_1;
-        if (leaf_1) tree_prefetch(&store->tree, leaf_1 - 1);
-    }
-}
-
-enum status store_root(struct store *store, uint8_t root[HASH_BYTES])
-{
-    for (uint32_t i = store->dirty_count; i-- > 0;) {
-        prefetch_dirty(store, i);
-        uint64_t entry = *store_dirty_at(store, i);
-        uint32_t table = (uint32_t)(entry >> 32), row = (uint32_t)entry;
-        TRY(tree_follow(store, table, row));
-        dirty_remove(store, table, row);
-        store_row_release(store, table, row);
-    }
-    tree_hash(&store->tree, root);
     return STATUS_OK;
 }
 

@@ -23,6 +23,7 @@
 
 #include "log/bytes.h"
 #include "log/hash.h"
+#include "log/parallel.h"
 
 #define STORE_KEY_BYTES_MAX      66 /* without the table number */
 #define STORE_FULL_KEY_BYTES_MAX (2 + STORE_KEY_BYTES_MAX)
@@ -51,6 +52,10 @@ size_t store_full_key(uint16_t table, const uint8_t *key, size_t key_bytes,
 MUST_CHECK enum status store_open(struct store **store, const struct store_table *tables,
                                   size_t table_count, uint64_t records_max, size_t view_bytes_max);
 void store_close(struct store *store);
+
+/* store_parallel lets store_root run its independent parts on several threads (log/parallel.h, NULL:
+ * on the caller alone). The root is the same in any case. Borrowed until the next call or the end. */
+void store_parallel(struct store *store, const struct parallel *parallel);
 
 /* store_get answers the value, borrowed until the next change of the store; .at is NULL if absent.
  */

@@ -1,4 +1,4 @@
-/* apply/store_internal.h - the store's parts, shared by store.c, view.c, scan.c and proof.c.
+/* apply/store_internal.h - the store's parts, shared by store.c, store_root.c, view.c, scan.c and proof.c.
  *
  * Life of a row: it exists while the record has a value, or the undo journal names it, or a view
  * holds a pre-image of it, or the tree has a leaf for it. store_row_release frees it when the last
@@ -48,6 +48,19 @@ struct view_block {
     size_t entries; /* they follow */
 };
 
+/* What the tree is to learn about a dirty row, worked out by store_root before it tells the tree. */
+enum store_news_kind {
+    NEWS_NONE,   /* nothing: the leaf is right, or there is none and shall be none */
+    NEWS_SET,    /* the leaf has its new hash, the nodes above do not know it yet */
+    NEWS_INSERT, /* path and hash of the new leaf */
+    NEWS_REMOVE,
+};
+struct store_news {
+    enum store_news_kind kind;
+    uint8_t path[HASH_BYTES], hash[HASH_BYTES];
+};
+#define STORE_NEWS_MAX 16384u
+
 struct store {
     struct rows rows[STORE_TABLES_MAX];
     uint8_t index_1[65536]; /* table number -> index in rows + 1 */
@@ -65,6 +78,8 @@ struct store {
 
     struct reserve dirty; /* uint64_t: table index << 32 | row */
     uint32_t dirty_count, rows_max, rows_live;
+    struct reserve news;             /* [STORE_NEWS_MAX] */
+    const struct parallel *parallel; /* for store_root; NULL: none */
 
     struct store_hint held[STORE_HELD_MAX];
     uint32_t held_count;

@@ -15,11 +15,10 @@
  * that a walk needs: 16 + 64 bytes a node, 48 a leaf, 1.44 nodes a leaf for random keys: 163 bytes
  * a leaf. Node 0 is a place above the root: its left child is the tree.
  *
- * Hashing is put off: a change marks the nodes above it, up to the first one marked already (all
- * above a marked node are marked), and tree_hash does each marked node once, deepest level first.
- * No function recurses.
+ * Hashing is put off: a change marks the node above it, and tree_hash does each marked node and all
+ * above it once, deepest level first (tree_hash.c). No function recurses.
  *
- * Threads: one writer or many readers, as the owner says.
+ * Threads: one writer or many readers, as the owner says; tree_set_only and tree_hash say more.
  */
 #ifndef CAIRN_APPLY_TREE_H
 #define CAIRN_APPLY_TREE_H
@@ -28,13 +27,15 @@
 
 #include "apply/reserve.h"
 #include "log/hash.h"
+#include "log/parallel.h"
 
 #define TREE_DEPTH_MAX  256
 #define TREE_NONE       UINT32_MAX
 #define TREE_LEAVES_MAX UINT32_C(0x7fffffff)
 
 struct tree {
-    struct reserve links, hashes, leaves, dirty, sorted;
+    struct reserve links, hashes, leaves, dirty,
+        sorted; /* the last two: marks, in no order, by part */
     uint32_t nodes_used, nodes_free, nodes_live, nodes_max;
     uint32_t leaves_used, leaves_free_1, leaves_live, leaves_max;
     uint32_t dirty_count;
@@ -63,15 +64,24 @@ MUST_CHECK enum status tree_insert(struct tree *tree, const uint8_t path[HASH_BY
                                    const uint8_t leaf_hash[HASH_BYTES], uint64_t owner,
                                    uint32_t *leaf);
 
-/* tree_set replaces the hash of a leaf; the same hash again costs nothing. */
+/* tree_set replaces the hash of a leaf; the same hash again costs nothing. It consists of two: of
+ * tree_set_only, which several threads may call at once for different leaves while nothing else is
+ * done to the tree, and, if that answered that the hash is another, of tree_set_mark. */
 void tree_set(struct tree *tree, uint32_t leaf, const uint8_t leaf_hash[HASH_BYTES]);
+bool tree_set_only(struct tree *tree, uint32_t leaf, const uint8_t leaf_hash[HASH_BYTES]);
+void tree_set_mark(struct tree *tree, uint32_t leaf);
+
 void tree_remove(struct tree *tree, uint32_t leaf);
 
-/* tree_prefetch hints that the leaf will be set soon. */
+/* Hints, in this order and with some time between: the leaf will be set soon; it is here and its hash
+ * will be replaced; it will be marked. */
 void tree_prefetch(const struct tree *tree, uint32_t leaf);
+void tree_prefetch_hash(const struct tree *tree, uint32_t leaf);
+void tree_prefetch_node(const struct tree *tree, uint32_t leaf);
 
-/* tree_hash brings all hashes up to date and answers the root. */
-void tree_hash(struct tree *tree, uint8_t root[HASH_BYTES]);
+/* tree_hash brings all hashes up to date and answers the root. Parts of the tree are hashed by
+ * `parallel` (NULL: one after the other), with the same result. */
+void tree_hash(struct tree *tree, const struct parallel *parallel, uint8_t root[HASH_BYTES]);
 
 const uint8_t *tree_path(const struct tree *tree, uint32_t leaf);
 uint64_t tree_owner(const struct tree *tree, uint32_t leaf);

@@ -128,14 +128,14 @@ static void tree_without_room_for_nodes_says_so_and_stays_as_it_was(void **state
     OK(tree_open(&tree, 8)); /* 8 x 64 + 256 inner nodes */
     enum status status;
     do {
-        tree_hash(&tree, before);
+        tree_hash(&tree, NULL, before);
         deep_path(count, path);
         status = tree_insert(&tree, path, hash, count, &leaf);
         count += status == STATUS_OK;
     } while (status == STATUS_OK && count < 8);
     assert_int_equal(status, STATUS_NO_MEMORY);
     assert_int_equal(count, 7); /* three pairs with 256 nodes each, less what they share */
-    tree_hash(&tree, after);
+    tree_hash(&tree, NULL, after);
     assert_memory_equal(before, after, HASH_BYTES);
     path[31] ^= 0x80; /* a leaf that needs few nodes, at the same place */
     path[1] ^= 0x80;

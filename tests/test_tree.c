@@ -138,7 +138,7 @@ static void same_root(bool order_too)
     uint8_t root[32], expected[32], folded[32], hash[32];
     size_t count = sorted_items(items);
     naive_root(items, count, 0, expected);
-    tree_hash(&t.tree, root);
+    tree_hash(&t.tree, NULL, root);
     assert_memory_equal(root, expected, 32);
     struct tree_fold fold;
     tree_fold_init(&fold);
@@ -220,17 +220,17 @@ static void tree_root_is_independent_of_order_and_history(void **state)
             toggle(order[k]);
             if (round % 2 && pick(3) == 0) { /* a detour over a tree without it */
                 toggle(order[k]);
-                if (pick(2)) tree_hash(&t.tree, root);
+                if (pick(2)) tree_hash(&t.tree, NULL, root);
                 toggle(order[k]);
             }
         }
-        tree_hash(&t.tree, root);
+        tree_hash(&t.tree, NULL, root);
         if (round == 0) memcpy(first, root, 32);
         assert_memory_equal(root, first, 32);
         for (uint32_t k = KEYS; k-- > 0;) {
             toggle(order[k]);
         }
-        tree_hash(&t.tree, root);
+        tree_hash(&t.tree, NULL, root);
         assert_memory_equal(root, zero, 32);
         assert_int_equal(t.tree.nodes_live, 0);
         assert_int_equal(t.tree.leaves_live, 0);
@@ -326,10 +326,10 @@ static void tree_is_full_at_its_bound_and_unchanged(void **state)
     for (size_t k = 0; k < 5; k++) {
         toggle(k);
     }
-    tree_hash(&t.tree, before);
+    tree_hash(&t.tree, NULL, before);
     leaf_of(&t.item[5], hash);
     assert_int_equal(tree_insert(&t.tree, t.item[5].path, hash, 5, &leaf), STATUS_NO_MEMORY);
-    tree_hash(&t.tree, after);
+    tree_hash(&t.tree, NULL, after);
     assert_memory_equal(before, after, 32);
     toggle(0);
     assert_int_equal(tree_insert(&t.tree, t.item[5].path, hash, 5, &leaf), STATUS_OK);
@@ -345,7 +345,7 @@ static void tree_hashes_each_changed_node_once(void **state)
     for (size_t k = 0; k < KEYS; k++) {
         toggle(k);
     }
-    tree_hash(&t.tree, root);
+    tree_hash(&t.tree, NULL, root);
     assert_int_equal(t.tree.hash_count, t.tree.nodes_live);
     uint64_t before = t.tree.hash_count;
     seed = 15;
@@ -353,13 +353,13 @@ static void tree_hashes_each_changed_node_once(void **state)
         revalue(k);
         revalue(k);
     }
-    tree_hash(&t.tree, root);
+    tree_hash(&t.tree, NULL, root);
     assert_int_equal(t.tree.hash_count - before, t.tree.nodes_live);
     before = t.tree.hash_count;
     uint8_t hash[32];
     leaf_of(&t.item[3], hash);
     tree_set(&t.tree, t.leaf[3], hash);
-    tree_hash(&t.tree, root);
+    tree_hash(&t.tree, NULL, root);
     assert_int_equal(t.tree.hash_count, before);
     tree_close(&t.tree);
 }
