@@ -52,9 +52,11 @@ int disk_fault_errno(enum disk_fault fault)
 struct disk_start disk_begin(struct disk *disk, enum disk_class class)
 {
     if (disk->crashed) return (struct disk_start){.is_dead = true, .status = STATUS_ABANDONED};
+    bool changes = class != CLASS_LOOK && class != CLASS_READ;
     disk->operations++;
     if (disk->operations == disk->fill_at) disk->foreign = disk_free(disk);
-    if (disk->operations == disk->crash_at) {
+    disk->changes += changes;
+    if (disk->operations == disk->crash_at || (changes && disk->changes == disk->crash_at_change)) {
         disk_crash(disk);
         return (struct disk_start){.is_cut = true, .status = STATUS_ABANDONED};
     }
@@ -67,6 +69,7 @@ void disk_open(struct disk **disk)
 {
     *disk = disk_require(calloc(1, sizeof **disk));
     (*disk)->space = UINT64_C(1) << 40;
+    (*disk)->piece = DISK_SECTOR;
     state_init(&(*disk)->live);
     state_init(&(*disk)->durable);
 }
@@ -123,6 +126,12 @@ void disk_crash_at(struct disk *disk, uint64_t nth)
     disk->crash_at = disk->operations + nth;
 }
 
+void disk_crash_at_change(struct disk *disk, uint64_t nth)
+{
+    assert(nth > 0);
+    disk->crash_at_change = disk->changes + nth;
+}
+
 /* Writes in flight may have reached the disk: they become items while their buffers still live. */
 void disk_crash(struct disk *disk)
 {
@@ -152,7 +161,7 @@ bool disk_file(const struct disk *disk, const char *path, const uint8_t **bytes,
     unsigned node;
     if (!state_resolve(&disk->live, path, &node)) return false;
     if (disk->live.nodes[node].is_directory) return false;
-    *bytes = disk->live.nodes[node].at;
+    *bytes = node_flat(&disk->live.nodes[node]);
     *count = disk->live.nodes[node].length;
     return true;
 }
@@ -163,13 +172,25 @@ void disk_flip(struct disk *disk, const char *path, uint64_t offset, uint8_t mas
     bool found = state_resolve(&disk->live, path, &node);
     assert(found);
     assert(offset < disk->live.nodes[node].length);
-    disk->live.nodes[node].at[offset] ^= mask;
-    if (offset < disk->durable.nodes[node].length) disk->durable.nodes[node].at[offset] ^= mask;
+    uint8_t byte;
+    node_read(&disk->live.nodes[node], (size_t)offset, &byte, 1);
+    byte ^= mask;
+    node_write(&disk->live.nodes[node], (size_t)offset, &byte, 1);
+    if (offset >= disk->durable.nodes[node].length) return;
+    node_read(&disk->durable.nodes[node], (size_t)offset, &byte, 1);
+    byte ^= mask;
+    node_write(&disk->durable.nodes[node], (size_t)offset, &byte, 1);
 }
 
 void disk_space_set(struct disk *disk, uint64_t free_bytes)
 {
     disk->space = free_bytes;
+}
+
+void disk_tear_set(struct disk *disk, size_t bytes)
+{
+    assert(bytes > 0);
+    disk->piece = bytes;
 }
 
 /* ---- a finite disk ---- */

@@ -10,8 +10,8 @@
  *
  * A completed file sync makes that file's bytes and length durable, as far as they were live when
  * the sync was submitted; io_dir_sync makes the names in one directory durable. Until then a power
- * cut keeps any subset of the items, each write torn at multiples of 512 bytes. A name change is
- * kept or lost as a whole. After a sync that failed the kernel calls the pages clean: what it
+ * cut keeps any subset of the items, each write torn at multiples of 512 bytes (disk_tear_set). A
+ * name change is kept or lost as a whole. After a sync that failed the kernel calls the pages clean: what it
  * should have covered stays live, and the next sync that succeeds drops it.
  *
  * Files opened with IO_OPEN_DIRECT are direct: unaligned use is an assertion. Paths: "/a", "a" and
@@ -99,13 +99,16 @@ uint64_t disk_faults_fired(const struct disk *disk);
  * have reached the disk, as with everything in flight; from there on all calls but close answer
  * STATUS_ABANDONED. disk_crash cuts it now. */
 void disk_crash_at(struct disk *disk, uint64_t nth);
+/* disk_crash_at_change counts writes, syncs and changes of names and lengths only: a cut in a read
+ * leaves nothing that a cut in the next change does not. */
+void disk_crash_at_change(struct disk *disk, uint64_t nth);
 void disk_crash(struct disk *disk);
 bool disk_crashed(const struct disk *disk);
 
 /* disk_crash_choices: how many ways the crash can have ended; calls disk_crash if power is on.
  * None, all, and: with up to DISK_SUBSET_ITEMS items all subsets, else each prefix and each single
- * loss; then each write torn (first, middle and last 512-byte boundary, head or tail kept, with and
- * without what came after it), then samples. */
+ * loss; then each write torn (at each 512-byte boundary, or at 16 of them from the first to the last;
+ * head or tail kept; with and without what came after it), then samples. */
 uint64_t disk_crash_choices(struct disk *disk);
 /* disk_crash_image makes the disk that a reboot finds; the caller closes it. `choice` is below
  * disk_crash_choices, or DISK_CHOICE_ALL. */
@@ -121,6 +124,8 @@ uint64_t disk_hash(const struct disk *disk);
 bool disk_file(const struct disk *disk, const char *path, const uint8_t **bytes, size_t *count);
 /* disk_flip rots a byte of a file, live and durable: byte ^= mask. The file must hold it. */
 void disk_flip(struct disk *disk, const char *path, uint64_t offset, uint8_t mask);
+/* disk_tear_set: writes from now on tear at multiples of `bytes`; 512 at first. */
+void disk_tear_set(struct disk *disk, size_t bytes);
 /* disk_space_set: what io_space answers; 1 TiB at first. */
 void disk_space_set(struct disk *disk, uint64_t free_bytes);
 

@@ -5,7 +5,7 @@
 
 #include "tests/support_disk_internal.h"
 
-#define CUTS_MAX     3
+#define CUTS_MAX     16
 #define TORN_PER_CUT 4 /* head or tail kept, with and without what came after */
 
 enum choice_kind { CHOICE_SUBSET, CHOICE_PREFIX, CHOICE_LOST, CHOICE_TORN, CHOICE_SAMPLE };
@@ -36,14 +36,14 @@ static bool choice_keeps(const void *context, size_t item_index, size_t piece)
     return disk_mix(of_item ^ piece) & 1;
 }
 
-/* The pieces at which a write is cut: after the first, in the middle, before the last. */
+/* The pieces before which a write is cut: all, or CUTS_MAX of them, the first and the last included. */
 static size_t item_cuts(const struct disk_item *item, size_t cuts[CUTS_MAX])
 {
-    size_t pieces = item_pieces(item), count = 0;
-    if (pieces < 2) return 0;
-    cuts[count++] = 1;
-    if (pieces / 2 > 1) cuts[count++] = pieces / 2;
-    if (pieces - 1 > cuts[count - 1]) cuts[count++] = pieces - 1;
+    size_t borders = item_pieces(item) - 1;
+    size_t count = borders < CUTS_MAX ? borders : CUTS_MAX;
+    for (size_t i = 0; i < count; i++) {
+        cuts[i] = count < CUTS_MAX ? i + 1 : 1 + i * (borders - 1) / (CUTS_MAX - 1);
+    }
     return count;
 }
 
@@ -117,13 +117,14 @@ static struct choice choice_make(const struct disk *disk, uint64_t index)
     return (struct choice){.kind = CHOICE_SAMPLE, .number = index - whole - torn};
 }
 
-/* Makes a new disk of a state, all of it durable. */
-static void disk_from_state(const struct disk_state *state, struct disk **disk)
+/* Makes a new disk of a state, which it takes over, all of it durable. */
+static void disk_from_state(struct disk_state *state, uint64_t space, struct disk **disk)
 {
-    disk_open(disk);
-    state_deinit(&(*disk)->live);
-    state_deinit(&(*disk)->durable);
-    state_copy(state, &(*disk)->live);
+    *disk = disk_require(calloc(1, sizeof **disk));
+    state_trim(state);
+    (*disk)->live = *state;
+    (*disk)->space = space;
+    (*disk)->piece = DISK_SECTOR;
     state_copy(state, &(*disk)->durable);
 }
 
@@ -136,13 +137,12 @@ void disk_crash_image(struct disk *disk, uint64_t choice, struct disk **image)
     for (size_t i = 0; i < disk->item_count; i++) {
         state_apply(&found, &disk->items[i], i, choice_keeps, &keep);
     }
-    disk_from_state(&found, image);
-    (*image)->space = disk->space;
-    state_deinit(&found);
+    disk_from_state(&found, disk->space, image);
 }
 
 void disk_clone(const struct disk *disk, struct disk **copy)
 {
-    disk_from_state(&disk->live, copy);
-    (*copy)->space = disk->space;
+    struct disk_state live;
+    state_copy(&disk->live, &live);
+    disk_from_state(&live, disk->space, copy);
 }

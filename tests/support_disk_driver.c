@@ -11,6 +11,7 @@
 static void disk_change(struct disk *disk, struct disk_item item)
 {
     item.sequence = ++disk->sequence;
+    item.piece = disk->piece;
     state_apply(&disk->live, &item, 0, NULL, NULL);
     size_t bytes = (disk->item_count + 1) * sizeof *disk->items;
     disk->items = disk_require(realloc(disk->items, bytes));
@@ -114,7 +115,7 @@ static size_t look_read(struct disk *disk, unsigned index, uint64_t offset, uint
     if (offset >= node->length) return 0;
     if (count > node->length - offset) count = node->length - (size_t)offset;
     if (fault == DISK_SHORT_READ) count /= 2;
-    if (count > 0) memcpy(buffer, node->at + offset, count);
+    node_read(node, (size_t)offset, buffer, count);
     if (fault == DISK_BIT_FLIP && count > 0) {
         uint64_t bit = disk_random(disk) % (8 * (uint64_t)count);
         buffer[bit / 8] ^= (uint8_t)(1u << bit % 8);

@@ -9,12 +9,15 @@
 
 #define DISK_ROOT   0
 #define DISK_SECTOR 512
+#define DISK_PAGE   4096
 
-/* A file or directory. Bytes in [length, room) are zero or were written before the length grew. */
+/* A file or directory. Bytes behind the length are zero or were written before it grew. */
 struct disk_node {
     bool is_directory;
-    uint8_t *at;
-    size_t length, room;
+    size_t length;
+    struct disk_page **pages; /* [page_count], owned; NULL: zeros */
+    size_t page_count;
+    uint8_t *flat;     /* owned: the content as disk_file last showed it */
     uint64_t reserved; /* bytes taken by io_allocate, of a finite disk */
 };
 
@@ -40,6 +43,7 @@ struct disk_item {
     uint64_t offset; /* WRITE; EXTEND, TRUNCATE: the length */
     uint8_t *bytes;  /* WRITE, owned */
     size_t count;
+    size_t piece;       /* WRITE: torn at multiples of it */
     unsigned directory; /* LINK, UNLINK, RENAME: where the name (the new one) is */
     char *name;         /* owned */
     unsigned from_directory;
@@ -65,13 +69,14 @@ struct disk {
     struct disk_handle handles[DISK_FILES_MAX];
     struct io_op *ops[DISK_OPS_MAX];
     size_t op_count;
-    uint64_t operations, crash_at, fired;
+    uint64_t operations, changes, crash_at, crash_at_change, fired;
     struct disk_armed faults[DISK_FAULTS];
     size_t fault_count;
     uint64_t random;
     bool shuffled, crashed;
     uint64_t space;
     uint64_t capacity, foreign, fill_at, refused; /* of a finite disk; capacity 0: of none */
+    size_t piece;                                 /* of the writes to come */
 };
 
 /* What a fault can strike. */
@@ -104,9 +109,27 @@ bool disk_takes_name(const struct disk *disk);
 void *disk_require(void *memory);
 uint64_t disk_mix(uint64_t value);
 
+/* ---- the bytes of a file (support_disk_page.c) ---- */
+
+void node_free(struct disk_node *node);
+/* node_share makes `to` a copy that shares all pages. */
+void node_share(const struct disk_node *from, struct disk_node *to);
+/* node_write leaves the length alone; node_read stays within it. */
+void node_write(struct disk_node *node, size_t offset, const uint8_t *bytes, size_t count);
+void node_read(const struct disk_node *node, size_t offset, uint8_t *out, size_t count);
+void node_extend(struct disk_node *node, size_t length);
+void node_truncate(struct disk_node *node, size_t length);
+uint64_t node_hash(const struct disk_node *node);
+/* node_flat: the content in one piece, borrowed until the next call. */
+const uint8_t *node_flat(struct disk_node *node);
+
+/* ---- states ---- */
+
 void state_init(struct disk_state *state);
 void state_deinit(struct disk_state *state);
 void state_copy(const struct disk_state *from, struct disk_state *to);
+/* state_trim zeroes what lies behind the length of each file: a reboot does not find it. */
+void state_trim(struct disk_state *state);
 /* state_node_add makes a node without a name. */
 unsigned state_node_add(struct disk_state *state, bool is_directory);
 /* state_find_entry: the index of a name, or -1. */
@@ -119,7 +142,7 @@ bool state_walk(const struct disk_state *state, const char *path, unsigned *dire
 bool state_resolve(const struct disk_state *state, const char *path, unsigned *node);
 uint64_t state_hash(const struct disk_state *state);
 
-/* The pieces of a write are cut at multiples of DISK_SECTOR of the file; other items have one. */
+/* The pieces of a write are cut at multiples of item->piece of the file; other items have one. */
 size_t item_pieces(const struct disk_item *item);
 void item_free(struct disk_item *item);
 

@@ -35,7 +35,7 @@ void state_init(struct disk_state *state)
 void state_deinit(struct disk_state *state)
 {
     for (size_t i = 0; i < state->node_count; i++) {
-        free(state->nodes[i].at);
+        node_free(&state->nodes[i]);
     }
     for (size_t i = 0; i < state->entry_count; i++) {
         free(state->entries[i].name);
@@ -45,25 +45,24 @@ void state_deinit(struct disk_state *state)
     *state = (struct disk_state){0};
 }
 
-/* Bytes beyond the length are not content: the copy has zeros there. */
 void state_copy(const struct disk_state *from, struct disk_state *to)
 {
     *to = (struct disk_state){.node_count = from->node_count, .entry_count = from->entry_count};
     to->nodes = disk_require(calloc(from->node_count + 1, sizeof *to->nodes));
     to->entries = disk_require(calloc(from->entry_count + 1, sizeof *to->entries));
     for (size_t i = 0; i < from->node_count; i++) {
-        struct disk_node *node = &to->nodes[i];
-        *node = from->nodes[i];
-        node->room = node->length;
-        node->reserved = 0;
-        node->at = NULL;
-        if (node->room == 0) continue;
-        node->at = disk_require(malloc(node->room));
-        memcpy(node->at, from->nodes[i].at, node->length);
+        node_share(&from->nodes[i], &to->nodes[i]);
     }
     for (size_t i = 0; i < from->entry_count; i++) {
         to->entries[i] = from->entries[i];
         to->entries[i].name = name_copy(from->entries[i].name);
+    }
+}
+
+void state_trim(struct disk_state *state)
+{
+    for (size_t i = 0; i < state->node_count; i++) {
+        node_truncate(&state->nodes[i], state->nodes[i].length);
     }
 }
 
@@ -138,8 +137,8 @@ static uint64_t hash_directory(const struct disk_state *state, unsigned director
         const struct disk_entry *entry = &state->entries[i];
         if (entry->directory != directory) continue;
         const struct disk_node *node = &state->nodes[entry->node];
-        uint64_t content = node->is_directory ? hash_directory(state, entry->node)
-                                              : checksum64(node->at, node->length, 2);
+        uint64_t content =
+            node->is_directory ? hash_directory(state, entry->node) : node_hash(node);
         sum += checksum64((const uint8_t *)entry->name, strlen(entry->name), content);
     }
     return disk_mix(sum);
@@ -153,7 +152,7 @@ uint64_t state_hash(const struct disk_state *state)
 size_t item_pieces(const struct disk_item *item)
 {
     if (item->kind != ITEM_WRITE) return 1;
-    return (size_t)((item->offset + item->count - 1) / DISK_SECTOR - item->offset / DISK_SECTOR) +
+    return (size_t)((item->offset + item->count - 1) / item->piece - item->offset / item->piece) +
            1;
 }
 
@@ -183,34 +182,16 @@ static void entry_set(struct disk_state *state, unsigned directory, const char *
         (struct disk_entry){.directory = directory, .node = node, .name = name_copy(name)};
 }
 
-static void node_reserve(struct disk_node *node, size_t room)
-{
-    if (room <= node->room) return;
-    if (room < 2 * node->room) room = 2 * node->room;
-    node->at = disk_require(realloc(node->at, room));
-    memset(node->at + node->room, 0, room - node->room);
-    node->room = room;
-}
-
-static void node_truncate(struct disk_node *node, size_t length)
-{
-    node_reserve(node, length);
-    if (length < node->room) memset(node->at + length, 0, node->room - length);
-    node->length = length;
-    node->reserved = 0;
-}
-
 static void write_pieces(struct disk_node *node, const struct disk_item *item, size_t item_index,
                          bool (*keep)(const void *context, size_t item_index, size_t piece),
                          const void *context)
 {
     size_t start = (size_t)item->offset, end = start + item->count;
-    node_reserve(node, end);
     for (size_t piece = 0, at = start; at < end; piece++) {
-        size_t next = (at / DISK_SECTOR + 1) * DISK_SECTOR;
+        size_t next = (at / item->piece + 1) * item->piece;
         if (next > end) next = end;
-        if (keep == NULL || keep(context, item_index, piece)) {
-            memcpy(node->at + at, item->bytes + (at - start), next - at);
+        if (keep(context, item_index, piece)) {
+            node_write(node, at, item->bytes + (at - start), next - at);
         }
         at = next;
     }
@@ -222,6 +203,10 @@ void state_apply(struct disk_state *state, const struct disk_item *item, size_t 
 {
     assert(item->node < state->node_count);
     struct disk_node *node = &state->nodes[item->node];
+    if (item->kind == ITEM_WRITE && keep == NULL) {
+        node_write(node, (size_t)item->offset, item->bytes, item->count);
+        return;
+    }
     if (item->kind == ITEM_WRITE) {
         write_pieces(node, item, item_index, keep, context);
         return;
@@ -229,10 +214,7 @@ void state_apply(struct disk_state *state, const struct disk_item *item, size_t 
     if (keep != NULL && !keep(context, item_index, 0)) return;
     switch (item->kind) {
     case ITEM_WRITE: break;
-    case ITEM_EXTEND:
-        node_reserve(node, (size_t)item->offset);
-        if (node->length < item->offset) node->length = (size_t)item->offset;
-        break;
+    case ITEM_EXTEND: node_extend(node, (size_t)item->offset); break;
     case ITEM_TRUNCATE: node_truncate(node, (size_t)item->offset); break;
     case ITEM_LINK: entry_set(state, item->directory, item->name, item->node); break;
     case ITEM_UNLINK: entry_remove(state, item->directory, item->name); break;
