@@ -110,27 +110,29 @@ static enum status footer_check(struct verify *verify, struct chain_cursor *curs
     return status;
 }
 
-/* How the entries of a file may end. A newest file may be unsealed, or torn above the head. */
+/* How the entries of a file may end. A newest file may be unsealed, or torn, above the head. */
 static enum status end_check(struct verify *verify, struct chain_cursor *cursor, bool newest,
                              enum status how)
 {
     uint64_t number = cursor->header.number;
     enum segment_kind kind = cursor->header.kind;
-    const struct head *head = &verify->head;
+    const struct log_mark *mark = &verify->head.mark;
     bool footer = how == STATUS_NOT_FOUND && cursor->offset < cursor->size;
-    if (how == STATUS_NOT_FOUND && !footer && newest) return STATUS_OK;
+    bool published =
+        verify->head.generation > 0 &&
+        (mark->segment > number || (mark->segment == number && mark->end[kind] > cursor->offset));
     enum status status = STATUS_CORRUPT;
-    if (footer && verify->builder.entry_count > 0) {
+    if (how == STATUS_NOT_FOUND && !footer && newest) {
+        if (!published) return STATUS_OK;
+        status = fault(verify, kind, number, cursor->offset, "ends below the published head");
+    } else if (footer && verify->builder.entry_count > 0) {
         status = footer_check(verify, cursor);
         if (status == STATUS_OK || status != STATUS_CORRUPT) return status;
     } else {
         status = fault(verify, kind, number, cursor->offset,
                        how == STATUS_NOT_FOUND ? "not sealed" : "entry");
     }
-    bool above =
-        newest && !(head->generation > 0 && head->mark.segment >= number &&
-                    (head->mark.segment > number || head->mark.end[kind] > cursor->offset));
-    if (!above) return status;
+    if (!newest || published) return status;
     verify->report->fault = NULL;
     if (kind == SEGMENT_CHAIN) verify->report->torn_bytes = cursor->size - cursor->offset;
     return STATUS_OK;

@@ -182,6 +182,19 @@ void disk_flip(struct disk *disk, const char *path, uint64_t offset, uint8_t mas
     node_write(&disk->durable.nodes[node], (size_t)offset, &byte, 1);
 }
 
+void disk_put(struct disk *disk, const char *path, const uint8_t *bytes, size_t count)
+{
+    unsigned node;
+    bool found = state_resolve(&disk->live, path, &node);
+    assert(found);
+    struct disk_node *both[] = {&disk->live.nodes[node], &disk->durable.nodes[node]};
+    for (size_t i = 0; i < 2; i++) {
+        node_truncate(both[i], 0);
+        node_write(both[i], 0, bytes, count);
+        node_extend(both[i], count);
+    }
+}
+
 void disk_space_set(struct disk *disk, uint64_t free_bytes)
 {
     disk->space = free_bytes;

@@ -124,6 +124,8 @@ uint64_t disk_hash(const struct disk *disk);
 bool disk_file(const struct disk *disk, const char *path, const uint8_t **bytes, size_t *count);
 /* disk_flip rots a byte of a file, live and durable: byte ^= mask. The file must hold it. */
 void disk_flip(struct disk *disk, const char *path, uint64_t offset, uint8_t mask);
+/* disk_put replaces the content of a file, live and durable. The file stands. */
+void disk_put(struct disk *disk, const char *path, const uint8_t *bytes, size_t count);
 /* disk_tear_set: writes from now on tear at multiples of `bytes`; 512 at first. */
 void disk_tear_set(struct disk *disk, size_t bytes);
 /* disk_space_set: what io_space answers; 1 TiB at first. */
