@@ -4,9 +4,13 @@
 #include "log/bytes.h"
 #include "log/hash.h"
 #include "log/io.h"
+#include "tests/support_crash.h"
+#include "tests/support_damage.h"
+#include "tests/support_disk_internal.h"
 #include "tools/keystore.h"
 
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -147,6 +151,135 @@ static void keystore_refuses_every_flipped_bit(void **state)
     assert_int_equal(try_open(), STATUS_OK);
 }
 
+static enum status try_decode(const uint8_t file[KEYSTORE_FILE_BYTES])
+{
+    struct keystore_key key;
+    enum status status =
+        keystore_decode(file, KEYSTORE_FILE_BYTES, PASSPHRASE, PASSPHRASE_COUNT, &key);
+    assert_int_equal(key.secret != NULL, status == STATUS_OK);
+    keystore_close(&key);
+    return status;
+}
+
+static void keystore_refuses_every_damaged_byte(void **state)
+{
+    (void)state;
+    uint8_t file[KEYSTORE_FILE_BYTES];
+    development_key();
+    read_all(file);
+    for (size_t at = 0; at < sizeof file; at++) {
+        uint8_t old = file[at];
+        for (unsigned which = 0; which < DAMAGE_WAYS; which++) {
+            file[at] = damage_byte(old, which);
+            if (file[at] != old) assert_int_not_equal(try_decode(file), STATUS_OK);
+        }
+        file[at] = old;
+    }
+    assert_int_equal(try_decode(file), STATUS_OK);
+}
+
+/* Whoever knows the passphrase may seal anything; a seed that does not make the public key that the
+ * header names is not taken for a key all the same. */
+static void keystore_refuses_damage_behind_a_new_tag(void **state)
+{
+    (void)state;
+    uint8_t file[KEYSTORE_FILE_BYTES], seed[KEYSTORE_SEED_BYTES], key[32];
+    development_key();
+    read_all(file);
+    assert_int_equal(crypto_pwhash_argon2id(key, sizeof key, PASSPHRASE, PASSPHRASE_COUNT,
+                                            file + 40, crypto_pwhash_argon2id_OPSLIMIT_MIN,
+                                            crypto_pwhash_argon2id_MEMLIMIT_MIN,
+                                            crypto_pwhash_argon2id_ALG_ARGON2ID13),
+                     0);
+    for (size_t at = 0; at < 64; at++) {
+        uint8_t *byte = at < 32 ? &seed[at] : &file[80 + at - 32];
+        memcpy(seed, SEED, sizeof seed);
+        uint8_t old = *byte;
+        for (unsigned which = 0; which < DAMAGE_WAYS; which++) {
+            *byte = damage_byte(old, which);
+            crypto_aead_xchacha20poly1305_ietf_encrypt(file + 112, NULL, seed, sizeof seed, file,
+                                                       112, NULL, file + 56, key);
+            assert_int_equal(try_decode(file), *byte == old ? STATUS_OK : STATUS_CORRUPT);
+        }
+        *byte = old;
+    }
+}
+
+/* ---- power cuts ---- */
+
+static uint64_t draws;
+
+static const char *draw_name(void)
+{
+    return "counter";
+}
+
+static void draw(void *const out, const size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        ((uint8_t *)out)[i] = (uint8_t)(disk_mix(draws++) >> 8);
+    }
+}
+
+static uint32_t draw_one(void)
+{
+    uint32_t one;
+    draw(&one, sizeof one);
+    return one;
+}
+
+static enum status save_on(struct io *on)
+{
+    struct keystore_info info = {.purpose = KEYSTORE_WALLET, .cost = KEYSTORE_COST_DEVELOPMENT};
+    draws = 0;
+    return keystore_save(on, "keys/k", &info, SEED, PASSPHRASE, PASSPHRASE_COUNT);
+}
+
+/* The key is whole or absent; absent, it can be saved again, whatever else was left. */
+static void check_image(struct disk *image, void *context)
+{
+    const bool *saved = context;
+    const uint8_t *bytes;
+    size_t count;
+    struct io on = disk_io(image);
+    bool is_there = disk_file(image, "keys/k", &bytes, &count);
+    assert_true(is_there || !*saved);
+    if (!is_there) {
+        assert_int_equal(save_on(&on), STATUS_OK);
+        assert_true(disk_file(image, "keys/k", &bytes, &count));
+    }
+    assert_int_equal(count, KEYSTORE_FILE_BYTES);
+    assert_int_equal(try_decode(bytes), STATUS_OK);
+}
+
+static void keystore_save_survives_power_cuts(void **state)
+{
+    (void)state;
+    static struct randombytes_implementation counter = {
+        .implementation_name = draw_name, .random = draw_one, .buf = draw};
+    struct disk *disk;
+    assert_int_equal(randombytes_set_implementation(&counter), 0);
+    for (size_t tear = 1; tear <= 512; tear *= 8) {
+        for (uint64_t nth = 1;; nth++) {
+            disk_open(&disk);
+            struct io on = disk_io(disk);
+            assert_int_equal(io_mkdir(&on, "keys"), STATUS_OK);
+            assert_int_equal(io_dir_sync(&on, "."), STATUS_OK);
+            disk_tear_set(disk, tear);
+            disk_crash_at_change(disk, nth);
+            bool saved = save_on(&on) == STATUS_OK, crashed = disk_crashed(disk);
+            disk_crash(disk);
+            const struct crash_cut cut = {.most = 1000, .turn = 0, .promise = saved, .depth = 1};
+            crash_each(disk, &cut, check_image, &saved);
+            disk_close(disk);
+            if (!crashed) break;
+        }
+    }
+    assert_int_equal(randombytes_set_implementation(&randombytes_sysrandom_implementation), 0);
+    crash_report();
+    assert_true(crash_images() >= 50);
+}
+
 static void keystore_refuses_every_other_length(void **state)
 {
     (void)state;
@@ -240,6 +373,9 @@ int main(void)
         cmocka_unit_test(keystore_stores_no_plain_seed_and_no_repeated_salt),
         cmocka_unit_test(keystore_refuses_a_wrong_passphrase),
         cmocka_unit_test(keystore_refuses_every_flipped_bit),
+        cmocka_unit_test(keystore_refuses_every_damaged_byte),
+        cmocka_unit_test(keystore_refuses_damage_behind_a_new_tag),
+        cmocka_unit_test(keystore_save_survives_power_cuts),
         cmocka_unit_test(keystore_refuses_every_other_length),
         cmocka_unit_test(keystore_spends_nothing_on_a_kdf_bomb),
         cmocka_unit_test(keystore_refuses_a_file_that_others_may_read),

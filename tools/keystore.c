@@ -196,23 +196,30 @@ static enum status unlock(const uint8_t file[KEYSTORE_FILE_BYTES], const uint8_t
     return status;
 }
 
+enum status keystore_decode(const uint8_t *bytes, size_t count, const char *passphrase,
+                            size_t passphrase_bytes, struct keystore_key *key)
+{
+    uint8_t *stretched = NULL;
+    *key = (struct keystore_key){0};
+    TRY(keystore_decode_info(bytes, count, &key->info));
+    key->secret = sodium_malloc(crypto_sign_SECRETKEYBYTES);
+    if (!key->secret) return STATUS_NO_MEMORY;
+    enum status status =
+        stretch(&key->info, bytes + SALT_AT, passphrase, passphrase_bytes, &stretched);
+    if (status == STATUS_OK) status = unlock(bytes, stretched, key);
+    sodium_free(stretched);
+    if (status != STATUS_OK) keystore_close(key);
+    return status;
+}
+
 enum status keystore_open(struct io *io, const char *path, const char *passphrase,
                           size_t passphrase_bytes, struct keystore_key *key)
 {
     uint8_t file[KEYSTORE_FILE_BYTES];
-    uint8_t *stretched = NULL;
     size_t count = 0;
     *key = (struct keystore_key){0};
     TRY(read_file(io, path, file, &count));
-    TRY(keystore_decode_info(file, count, &key->info));
-    key->secret = sodium_malloc(crypto_sign_SECRETKEYBYTES);
-    if (!key->secret) return STATUS_NO_MEMORY;
-    enum status status =
-        stretch(&key->info, file + SALT_AT, passphrase, passphrase_bytes, &stretched);
-    if (status == STATUS_OK) status = unlock(file, stretched, key);
-    sodium_free(stretched);
-    if (status != STATUS_OK) keystore_close(key);
-    return status;
+    return keystore_decode(file, count, passphrase, passphrase_bytes, key);
 }
 
 void keystore_close(struct keystore_key *key)

@@ -91,6 +91,10 @@ MUST_CHECK enum status keystore_open(struct io *io, const char *path, const char
 
 void keystore_close(struct keystore_key *key);
 
+/* keystore_decode is keystore_open on bytes. */
+MUST_CHECK enum status keystore_decode(const uint8_t *bytes, size_t count, const char *passphrase,
+                                       size_t passphrase_bytes, struct keystore_key *key);
+
 /* keystore_decode_info is keystore_read_info on bytes (fuzzed). */
 MUST_CHECK enum status keystore_decode_info(const uint8_t *bytes, size_t count,
                                             struct keystore_info *info);
