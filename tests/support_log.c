@@ -189,28 +189,64 @@ static enum status wanted(struct chain *chain, struct head_writer *head, struct 
     return STATUS_OK;
 }
 
+static enum status submit_wanted(struct io *io, struct chain *chain, struct head_writer *head,
+                                 struct io_op ops[OPS])
+{
+    for (size_t i = 0; i < OPS; i++) {
+        if (ops[i].tag != 0) continue;
+        TRY(wanted(chain, head, &ops[i]));
+        if (ops[i].tag == 0) break;
+        enum status status = io_submit(io, &ops[i]);
+        if (status == STATUS_OK) continue;
+        ops[i].status = status;
+        return complete(chain, head, &ops[i]);
+    }
+    return STATUS_OK;
+}
+
+static bool any_flying(const struct io_op ops[OPS])
+{
+    for (size_t i = 0; i < OPS; i++) {
+        if (ops[i].tag != 0) return true;
+    }
+    return false;
+}
+
+/* Takes back everything in flight; when the power is off, as failed. */
+static void drain(struct io *io, struct chain *chain, struct head_writer *head,
+                  struct io_op ops[OPS])
+{
+    while (any_flying(ops)) {
+        struct io_op *done[OPS];
+        size_t count;
+        bool is_off = io_poll(io, -1, done, OPS, &count) != STATUS_OK;
+        for (size_t i = 0; i < (is_off ? OPS : count); i++) {
+            struct io_op *op = is_off ? &ops[i] : done[i];
+            if (op->tag == 0) continue;
+            if (is_off) op->status = STATUS_ABANDONED;
+            (void)!complete(chain, head, op);
+        }
+    }
+}
+
 enum status log_pump_async(struct io *io, struct chain *chain, struct head_writer *head)
 {
     struct io_op ops[OPS] = {0};
-    enum status first = STATUS_OK;
-    for (size_t flying = 0;;) {
-        for (size_t i = 0; i < OPS && first == STATUS_OK; i++) {
-            if (ops[i].tag != 0) continue;
-            TRY(wanted(chain, head, &ops[i]));
-            if (ops[i].tag == 0) break;
-            TRY(io_submit(io, &ops[i]));
-            flying++;
-        }
-        if (flying == 0 && first == STATUS_OK && chain_is_starved(chain)) return STATUS_NO_SPACE;
-        if (flying == 0) return first;
+    for (;;) {
         struct io_op *done[OPS];
-        size_t count;
-        TRY(io_poll(io, -1, done, OPS, &count));
-        for (size_t i = 0; i < count; i++) {
-            enum status status = complete(chain, head, done[i]);
-            if (first == STATUS_OK) first = status;
-            flying--;
+        size_t count = 0;
+        enum status status = submit_wanted(io, chain, head, ops);
+        if (status == STATUS_OK && !any_flying(ops)) {
+            return chain_is_starved(chain) ? STATUS_NO_SPACE : STATUS_OK;
         }
+        if (status == STATUS_OK) status = io_poll(io, -1, done, OPS, &count);
+        for (size_t i = 0; i < count; i++) {
+            enum status completed = complete(chain, head, done[i]);
+            if (status == STATUS_OK) status = completed;
+        }
+        if (status == STATUS_OK) continue;
+        drain(io, chain, head, ops);
+        return status;
     }
 }
 

@@ -1,5 +1,6 @@
 /* Power cuts: at every operation of a workload, every image that the disk can leave is recovered. */
 #include "tests/support_cmocka.h"
+#include "tests/support_crash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,61 +12,65 @@
 #define DIR            "log"
 #define COUNT          14
 #define SEGMENT_BYTES  2400
-#define SAMPLED        48 /* images a cut, beyond none and all */
-#define SEEN_SLOTS     (1u << 18)
-
 static struct log_blocks blocks;
 static struct disk *reference; /* what everybody's files must be in the end */
-static uint64_t *seen;         /* [SEEN_SLOTS] hashes of images, 0: free */
-static uint64_t seen_count;
 
-static bool is_new(uint64_t hash)
-{
-    size_t at = (size_t)hash & (SEEN_SLOTS - 1);
-    if (hash == 0) hash = 1;
-    for (; seen[at] != 0; at = (at + 1) & (SEEN_SLOTS - 1)) {
-        if (seen[at] == hash) return false;
-    }
-    seen[at] = hash;
-    seen_count++;
-    assert_true(seen_count < SEEN_SLOTS / 2);
-    return true;
-}
-
-static void seen_clear(void)
-{
-    memset(seen, 0, SEEN_SLOTS * sizeof *seen);
-    seen_count = 0;
-}
+/* How much is tried. */
+static struct {
+    uint64_t per_cut;     /* images of a first cut */
+    uint64_t again_every; /* every so many images is cut again, in each operation */
+    uint64_t per_again;   /* images of each of those cuts */
+    uint64_t third_every; /* of the images of depth 2 */
+    uint64_t seeds;       /* ways of the wanderer */
+} plan;
 
 /* What the node was told before the power went. */
 struct acknowledged {
     uint64_t durable, published;
 };
 
-/* Opens, appends to the end and publishes; ends at the first failure. `batch` blocks a flush. */
-static enum status workload(struct io *io, uint64_t batch, const struct log_mark *hint,
+/* A way through the blocks. With a seed batches are of any size, receipts and events lag behind, and
+ * writes and syncs are in flight together; without, each batch is flushed by itself. */
+struct way {
+    uint64_t batch, seed;
+};
+
+static uint64_t next_random(uint64_t *x)
+{
+    *x = *x * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return *x >> 33;
+}
+
+static enum status append_batch(struct chain *chain, const struct way *way, uint64_t *x)
+{
+    uint64_t batch = way->seed == 0 ? way->batch : 1 + next_random(x) % way->batch;
+    for (uint64_t i = 0; i < batch && chain_height(chain) < COUNT; i++) {
+        TRY(log_append_block(chain, &blocks, SEGMENT_BYTES));
+    }
+    bool lags = way->seed != 0 && chain_height(chain) < COUNT && next_random(x) % 3 == 0;
+    return lags ? STATUS_OK : log_append_sides(chain, &blocks);
+}
+
+/* Opens, appends to the end and publishes; ends at the first failure. */
+static enum status workload(struct io *io, const struct way *way, const struct log_mark *hint,
                             struct acknowledged *acknowledged)
 {
     struct chain *chain = NULL;
     struct head_writer *head = NULL;
     struct chain_opened opened;
     struct head published;
+    uint64_t x = way->seed;
     enum status status = chain_open(&chain, io, DIR, LOG_CHAIN_ID, hint, &opened);
     if (status == STATUS_OK) status = head_open(&head, io, DIR, LOG_CHAIN_ID);
     if (status == STATUS_OK) acknowledged->durable = chain_durable_height(chain);
-    while (status == STATUS_OK) {
-        for (uint64_t i = 0; i < batch && chain_height(chain) < COUNT; i++) {
-            if (status == STATUS_OK) status = log_append_block(chain, &blocks, SEGMENT_BYTES);
-        }
-        if (status == STATUS_OK) status = log_append_sides(chain, &blocks);
+    for (bool last = false; status == STATUS_OK && !last;) {
+        status = append_batch(chain, way, &x);
         if (status != STATUS_OK) break;
-        chain_flush(chain);
-        bool last = chain_height(chain) == COUNT;
-        status = log_pump(io, chain, head);
+        last = chain_height(chain) == COUNT;
+        if (way->seed == 0 || last || next_random(&x) % 4 > 0) chain_flush(chain);
+        status = way->seed == 0 ? log_pump(io, chain, head) : log_pump_async(io, chain, head);
         acknowledged->durable = chain_durable_height(chain);
         if (head_published(head, &published)) acknowledged->published = published.mark.height;
-        if (last) break;
     }
     if (head != NULL) head_close(head);
     if (chain != NULL) chain_close(chain);
@@ -113,11 +118,18 @@ static void assert_published_is_readable(struct io *io)
     chain_reader_close(reader);
 }
 
+/* What a cut left behind, beside the disk. */
+struct cut {
+    struct acknowledged acknowledged;
+    unsigned depth;
+};
+
 static void recover_and_check(struct disk *image, const struct acknowledged *acknowledged)
 {
+    const struct way way = {.batch = 3};
     struct io io = disk_io(image);
     struct chain *chain;
-    struct chain_opened opened;
+    struct chain_opened opened, again;
     struct acknowledged after = {0};
     struct log_mark hint = {.height = acknowledged->durable};
     memcpy(hint.id, blocks.at[hint.height].id, HASH_BYTES);
@@ -125,8 +137,24 @@ static void recover_and_check(struct disk *image, const struct acknowledged *ack
     OK(chain_open(&chain, &io, DIR, LOG_CHAIN_ID, &hint, &opened));
     assert_true(opened.height >= acknowledged->durable);
     assert_false(opened.behind);
+    uint64_t next[SEGMENT_KIND_COUNT], hash = 0;
+    for (enum segment_kind kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
+        next[kind] = chain_next_height(chain, kind);
+    }
     chain_close(chain);
-    OK(workload(&io, 3, &hint, &after));
+    /* A second start finds the same. It may still cut the footer of a file that the first one made the
+     * newest; then nothing changes any more. */
+    for (int i = 0; i < 2; i++) {
+        OK(chain_open(&chain, &io, DIR, LOG_CHAIN_ID, &hint, &again));
+        assert_int_equal(again.height, opened.height);
+        for (enum segment_kind kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
+            assert_int_equal(chain_next_height(chain, kind), next[kind]);
+        }
+        chain_close(chain);
+        if (i == 1) assert_int_equal(disk_hash(image), hash);
+        hash = disk_hash(image);
+    }
+    OK(workload(&io, &way, &hint, &after));
     assert_int_equal(after.durable, COUNT);
     assert_int_equal(after.published, COUNT);
     assert_final_files(image);
@@ -135,90 +163,102 @@ static void recover_and_check(struct disk *image, const struct acknowledged *ack
     assert_int_equal(report.last_height, COUNT);
 }
 
-/* All images of one cut, evenly thinned to SAMPLED. */
-static void check_images(struct disk *disk, const struct acknowledged *acknowledged,
-                         void (*check)(struct disk *, const struct acknowledged *))
+static void check_image(struct disk *image, void *context);
+
+/* Checks images of a cut disk; `turn` chooses among them. */
+static void check_cut(struct disk *disk, struct cut *cut, uint64_t most, uint64_t turn)
 {
-    uint64_t choices = disk_crash_choices(disk);
-    uint64_t step = choices > SAMPLED ? choices / SAMPLED : 1;
-    for (uint64_t choice = 0; choice < choices; choice += choice < 2 ? 1 : step) {
-        struct disk *image;
-        disk_crash_image(disk, choice, &image);
-        /* The same image after another promise is another case. */
-        uint64_t promise = acknowledged->durable * 1000 + acknowledged->published;
-        if (is_new(disk_hash(image) ^ promise * UINT64_C(0x9e3779b97f4a7c15))) {
-            check(image, acknowledged);
-        }
-        disk_close(image);
+    const struct crash_cut crash = {.most = most,
+                                    .turn = turn,
+                                    .promise = cut->acknowledged.durable * 1000 +
+                                               cut->acknowledged.published,
+                                    .depth = cut->depth};
+    crash_each(disk, &crash, check_image, cut);
+}
+
+/* Power goes again while the log is opened, or while it grows after that. */
+static void cut_again(struct disk *image, const struct cut *before)
+{
+    for (uint64_t nth = 1;; nth++) {
+        struct disk *copy;
+        struct cut cut = *before;
+        struct acknowledged told = before->acknowledged;
+        const struct way way = {.batch = 5, .seed = nth};
+        disk_clone(image, &copy);
+        struct io io = disk_io(copy);
+        cut.depth++;
+        disk_crash_at_change(copy, nth);
+        (void)!workload(&io, &way, NULL, &told);
+        if (told.durable > cut.acknowledged.durable) cut.acknowledged.durable = told.durable;
+        bool crashed = disk_crashed(copy);
+        if (crashed) check_cut(copy, &cut, plan.per_again, nth);
+        disk_close(copy);
+        if (!crashed) break;
+    }
+}
+
+static void check_image(struct disk *image, void *context)
+{
+    static uint64_t turn[2];
+    const struct cut *cut = context;
+    struct disk *copy;
+    disk_clone(image, &copy);
+    recover_and_check(copy, &cut->acknowledged);
+    disk_close(copy);
+    if (cut->depth == 1 && ++turn[0] % plan.again_every == 0) cut_again(image, cut);
+    if (cut->depth == 2 && ++turn[1] % plan.third_every == 0) cut_again(image, cut);
+}
+
+/* Cuts a way in each of its changes; writes tear at multiples of `tear` bytes. */
+static void enumerate(const struct way *way, size_t tear)
+{
+    for (uint64_t nth = 1;; nth++) {
+        struct disk *disk;
+        struct cut cut = {.depth = 1};
+        disk_open(&disk);
+        disk_tear_set(disk, tear);
+        disk_shuffle(disk, way->seed);
+        struct io io = disk_io(disk);
+        disk_crash_at_change(disk, nth);
+        (void)!workload(&io, way, NULL, &cut.acknowledged);
+        bool crashed = disk_crashed(disk);
+        disk_crash(disk);
+        check_cut(disk, &cut, plan.per_cut, nth);
+        disk_close(disk);
+        if (!crashed) break;
     }
 }
 
 static void chain_survives_a_power_cut_anywhere(void **state)
 {
     (void)state;
-    uint64_t total = 0;
     for (uint64_t batch = 1; batch <= 5; batch += 2) {
-        seen_clear();
-        for (uint64_t nth = 1;; nth++) {
-            struct disk *disk;
-            struct acknowledged acknowledged = {0};
-            disk_open(&disk);
-            struct io io = disk_io(disk);
-            disk_crash_at(disk, nth);
-            (void)!workload(&io, batch, NULL, &acknowledged);
-            bool crashed = disk_crashed(disk);
-            if (crashed) check_images(disk, &acknowledged, recover_and_check);
-            disk_close(disk);
-            if (!crashed) break;
-        }
-        total += seen_count;
+        enumerate(&(struct way){.batch = batch}, 512);
     }
-    print_message("%llu distinct crash images\n", (unsigned long long)total);
-    assert_true(total >= 2000);
 }
 
-/* Recovery itself loses power, once and again. */
-static void chain_recovery_survives_a_power_cut_anywhere(void **state)
+/* Its entries lie at multiples of 8 and have checksums: no write needs to be whole in any piece. */
+static void chain_survives_writes_torn_at_any_byte(void **state)
 {
     (void)state;
-    seen_clear();
-    for (uint64_t first = 5;; first += 11) {
-        struct disk *disk;
-        struct acknowledged before = {0};
-        disk_open(&disk);
-        struct io io = disk_io(disk);
-        disk_crash_at(disk, first);
-        (void)!workload(&io, 4, NULL, &before);
-        bool crashed = disk_crashed(disk);
-        uint64_t choices = crashed ? disk_crash_choices(disk) : 0;
-        for (uint64_t choice = 1; choice < choices; choice += 1 + choices / 3) {
-            for (uint64_t nth = 1;; nth++) {
-                struct disk *image;
-                struct acknowledged acknowledged = before;
-                disk_crash_image(disk, choice, &image);
-                io = disk_io(image);
-                disk_crash_at(image, nth);
-                struct acknowledged told = before;
-                (void)!workload(&io, 6, NULL, &told);
-                if (told.durable > acknowledged.durable) acknowledged.durable = told.durable;
-                bool again = disk_crashed(image);
-                if (again && nth % 3 == 0) check_images(image, &acknowledged, recover_and_check);
-                disk_close(image);
-                if (!again) break;
-            }
-        }
-        disk_close(disk);
-        if (!crashed) break;
+    enumerate(&(struct way){.batch = 4}, 1);
+    enumerate(&(struct way){.batch = 2}, 7);
+}
+
+static void chain_survives_a_power_cut_on_any_way(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= plan.seeds; seed++) {
+        enumerate(&(struct way){.batch = 7, .seed = seed * UINT64_C(0x9e3779b97f4a7c15)}, 512);
     }
-    print_message("%llu distinct images of a second cut\n", (unsigned long long)seen_count);
-    assert_true(seen_count >= 1000);
 }
 
 #define CUT_HEIGHT 6
 
-static void discard_again_and_check(struct disk *image, const struct acknowledged *unused)
+static void discard_again_and_check(struct disk *image, void *unused)
 {
     (void)unused;
+    const struct way way = {.batch = 3};
     struct io io = disk_io(image);
     struct acknowledged after = {0};
     struct chain_opened opened;
@@ -228,7 +268,7 @@ static void discard_again_and_check(struct disk *image, const struct acknowledge
     OK(chain_open(&chain, &io, DIR, LOG_CHAIN_ID, NULL, &opened));
     assert_int_equal(opened.height, CUT_HEIGHT);
     chain_close(chain);
-    OK(workload(&io, 3, NULL, &after));
+    OK(workload(&io, &way, NULL, &after));
     assert_int_equal(after.published, COUNT);
     assert_final_files(image);
 }
@@ -236,21 +276,21 @@ static void discard_again_and_check(struct disk *image, const struct acknowledge
 static void chain_discard_survives_a_power_cut_anywhere(void **state)
 {
     (void)state;
-    seen_clear();
+    uint64_t before = crash_images();
     for (uint64_t nth = 1;; nth++) {
         struct disk *disk;
-        struct acknowledged none = {0};
         disk_clone(reference, &disk);
         struct io io = disk_io(disk);
-        disk_crash_at(disk, nth);
+        disk_crash_at_change(disk, nth);
         (void)!chain_discard_above(&io, DIR, "quarantine", LOG_CHAIN_ID, CUT_HEIGHT);
         bool crashed = disk_crashed(disk);
-        if (crashed) check_images(disk, &none, discard_again_and_check);
+        const struct crash_cut cut = {
+            .most = plan.per_cut, .turn = nth, .promise = UINT64_MAX, .depth = 1};
+        if (crashed) crash_each(disk, &cut, discard_again_and_check, NULL);
         disk_close(disk);
         if (!crashed) break;
     }
-    print_message("%llu distinct images of a discard\n", (unsigned long long)seen_count);
-    assert_true(seen_count >= 20);
+    assert_true(crash_images() - before >= 20);
 }
 
 /* Each operation fails once, in each way: nothing that was acknowledged is lost. A disk that is full
@@ -267,7 +307,7 @@ static void chain_survives_each_failing_operation(void **state)
                 disk_open(&disk);
                 struct io io = disk_io(disk);
                 disk_fault(disk, nth, KINDS[kind], sticky);
-                enum status status = workload(&io, 4, NULL, &acknowledged);
+                enum status status = workload(&io, &(struct way){.batch = 4}, NULL, &acknowledged);
                 bool done = nth > disk_operations(disk);
                 bool fired = disk_faults_fired(disk) > 0;
                 disk_faults_clear(disk);
@@ -310,11 +350,12 @@ static enum status failing_sync(void *self, int file)
 static void chain_rewrites_what_a_failed_sync_left_in_the_cache(void **state)
 {
     (void)state;
+    const struct way way = {.batch = 4}, rest = {.batch = 20};
     uint64_t fired = 0;
-    seen_clear();
     for (uint64_t nth = 1;; nth++) {
         struct disk *disk;
-        struct acknowledged before = {0}, after = {0};
+        struct acknowledged before = {0};
+        struct cut after = {.depth = 1};
         disk_open(&disk);
         struct io io = disk_io(disk);
         struct io_driver driver = *io.driver;
@@ -322,30 +363,35 @@ static void chain_rewrites_what_a_failed_sync_left_in_the_cache(void **state)
         failing_driver = io.driver;
         syncs_until_failure = nth;
         driver.file_sync = failing_sync;
-        enum status status = workload(&(struct io){&driver, io.self}, 4, NULL, &before);
+        enum status status = workload(&(struct io){&driver, io.self}, &way, NULL, &before);
         bool done = disk_faults_fired(disk) == 0;
         fired += disk_faults_fired(disk);
         assert_int_equal(status, done ? STATUS_OK : STATUS_IO);
         disk_faults_clear(disk);
-        OK(workload(&io, 20, NULL, &after));
-        assert_int_equal(after.durable, COUNT);
-        check_images(disk, &after, recover_and_check);
+        OK(workload(&io, &rest, NULL, &after.acknowledged));
+        assert_int_equal(after.acknowledged.durable, COUNT);
+        check_cut(disk, &after, plan.per_cut, nth);
         disk_close(disk);
         if (done) break;
     }
     assert_true(fired > 20);
 }
 
+static void chain_crash_images_were_many(void **state)
+{
+    (void)state;
+    crash_report();
+    assert_true(crash_images() >= crash_share(500, 20000, 250000));
+}
+
 static int group_setup(void **state)
 {
     (void)state;
     struct acknowledged acknowledged = {0};
-    seen = calloc(SEEN_SLOTS, sizeof *seen);
-    assert_non_null(seen);
     log_blocks_make(&blocks, COUNT, 8, 3, 120);
     disk_open(&reference);
     struct io io = disk_io(reference);
-    OK(workload(&io, 2, NULL, &acknowledged));
+    OK(workload(&io, &(struct way){.batch = 2}, NULL, &acknowledged));
     struct disk *synced;
     disk_clone(reference, &synced);
     disk_close(reference);
@@ -358,7 +404,6 @@ static int group_teardown(void **state)
     (void)state;
     disk_close(reference);
     log_blocks_free(&blocks);
-    free(seen);
     return 0;
 }
 
@@ -366,10 +411,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chain_survives_a_power_cut_anywhere),
-        cmocka_unit_test(chain_recovery_survives_a_power_cut_anywhere),
+        cmocka_unit_test(chain_survives_writes_torn_at_any_byte),
+        cmocka_unit_test(chain_survives_a_power_cut_on_any_way),
         cmocka_unit_test(chain_discard_survives_a_power_cut_anywhere),
         cmocka_unit_test(chain_survives_each_failing_operation),
         cmocka_unit_test(chain_rewrites_what_a_failed_sync_left_in_the_cache),
+        cmocka_unit_test(chain_crash_images_were_many),
     };
+    plan.per_cut = crash_share(4, 40, 2000);
+    plan.again_every = crash_share(200, 60, 36);
+    plan.per_again = crash_share(3, 6, 20);
+    plan.third_every = crash_share(500, 800, 300);
+    plan.seeds = crash_share(1, 8, 24);
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "log/index.h"
-#include "tests/support_disk.h"
+#include "tests/support_crash.h"
 #include "tests/support_log.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
@@ -255,6 +255,74 @@ static void index_finds_every_rotten_byte_and_heals(void **state)
     }
 }
 
+static uint64_t whole_hash; /* of the disk with a complete index */
+
+static void check_image(struct disk *image, void *context)
+{
+    (void)context;
+    struct io on = disk_io(image);
+    struct chain_reader *blocks_on;
+    struct tx_index *index;
+    OK(chain_reader_open(&blocks_on, &on, DIR, LOG_CHAIN_ID));
+    OK(index_open(&index, &on, INDEX, LOG_CHAIN_ID));
+    OK(index_rebuild(index, blocks_on));
+    assert_int_equal(index_height(index), COUNT);
+    for (size_t i = 0; i < tx_count; i += 597) {
+        struct index_candidate found[INDEX_CANDIDATES_MAX];
+        size_t count;
+        OK(index_candidates(index, txs[i].id, found, &count));
+        assert_true(count > 0);
+    }
+    index_close(index);
+    chain_reader_close(blocks_on);
+    assert_int_equal(disk_hash(image), whole_hash);
+}
+
+/* Whatever a cut leaves of its files, the next start makes the same index of it. Its checksums let
+ * writes tear at any byte. */
+static void index_survives_power_cuts(void **state)
+{
+    (void)state;
+    struct disk *bare, *whole = disk;
+    struct tx_index *index = open_index();
+    OK(index_rebuild(index, reader));
+    index_close(index);
+    whole_hash = disk_hash(disk);
+    disk_clone(disk, &bare);
+    for (uint64_t segment = 0; segment < 5; segment++) {
+        char path[IO_PATH_MAX];
+        struct io on = disk_io(bare);
+        index_path(segment, path);
+        enum status status = io_unlink(&on, path);
+        assert_true(status == STATUS_OK || segment >= 4);
+    }
+    for (uint64_t nth = 1;; nth++) {
+        disk_clone(bare, &disk);
+        disk_tear_set(disk, nth % 2 ? 512 : 1);
+        struct io on = disk_io(disk);
+        struct chain_reader *blocks_on;
+        OK(chain_reader_open(&blocks_on, &on, DIR, LOG_CHAIN_ID));
+        disk_crash_at_change(disk, nth);
+        enum status status = index_open(&index, &on, INDEX, LOG_CHAIN_ID);
+        if (status == STATUS_OK) {
+            status = index_rebuild(index, blocks_on);
+            index_close(index);
+        }
+        chain_reader_close(blocks_on);
+        bool crashed = disk_crashed(disk);
+        const struct crash_cut cut = {
+            .most = crash_share(3, 60, 1000), .turn = nth, .promise = 0, .depth = 1};
+        if (crashed) crash_each(disk, &cut, check_image, NULL);
+        if (!crashed) OK(status);
+        disk_close(disk);
+        if (!crashed) break;
+    }
+    disk_close(bare);
+    disk = whole;
+    crash_report();
+    assert_true(crash_images() >= crash_share(10, 100, 100));
+}
+
 static void index_says_not_found(void **state)
 {
     (void)state;
@@ -298,6 +366,7 @@ int main(void)
         cmocka_unit_test(index_is_rebuilt_the_same_after_deletion),
         cmocka_unit_test(index_answers_from_memory_what_has_no_file),
         cmocka_unit_test(index_finds_every_rotten_byte_and_heals),
+        cmocka_unit_test(index_survives_power_cuts),
         cmocka_unit_test(index_says_not_found),
         cmocka_unit_test(index_refuses_a_gap),
     };

@@ -13,26 +13,14 @@
 #include <unistd.h>
 
 #include "log/trace.h"
+#include "tests/support_crash.h"
 #include "tests/support_node.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SLOW 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define SLOW 1
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 0
-#endif
-
-#define BASES      6
-#define LIFE_TXS   16 /* transfers of a life that is cut or meets a fault */
-#define AGAIN_TXS  2  /* further ones of the life after it */
-#define SEEN_SLOTS (1u << 18)
+#define BASES     6
+#define LIFE_TXS  16 /* transfers of a life that is cut or meets a fault */
+#define AGAIN_TXS 2  /* further ones of the life after it */
 
 /* The thread of the loop lives in virtual time by all clocks; others wait by the real one. */
 static _Thread_local bool is_loop;
@@ -78,7 +66,7 @@ static const struct {
 /* How much of everything is tried. */
 static struct plan {
     uint64_t open_step, run_step; /* every so many operations of node_open, of node_run is cut */
-    uint64_t choices;             /* images of a cut beyond none and all, about */
+    uint64_t choices;             /* images of a cut, about */
     uint64_t again_every;         /* every so many images is cut again */
     uint64_t fault_step, faults;  /* every so many operations meets so many faults */
     uint64_t images_least;
@@ -86,31 +74,13 @@ static struct plan {
 
 static void plan_make(void)
 {
-    const char *full = getenv("CAIRN_FULL");
-    plan = (struct plan){.open_step = 23,
-                         .run_step = 2,
-                         .choices = 4,
-                         .again_every = 30,
-                         .fault_step = 7,
-                         .faults = 3,
-                         .images_least = 1000};
-    if (SLOW) {
-        plan = (struct plan){.open_step = 101,
-                             .run_step = 19,
-                             .choices = 2,
-                             .again_every = 20,
-                             .fault_step = 29,
-                             .faults = 2,
-                             .images_least = 40};
-    } else if (full && full[0] == '1') {
-        plan = (struct plan){.open_step = 1,
-                             .run_step = 1,
-                             .choices = 40,
-                             .again_every = 10,
-                             .fault_step = 1,
-                             .faults = 2 * FAULT_COUNT,
-                             .images_least = 10000};
-    }
+    plan = (struct plan){.open_step = crash_share(101, 23, 1),
+                         .run_step = crash_share(19, 2, 1),
+                         .choices = crash_share(2, 4, 40),
+                         .again_every = crash_share(20, 20, 10),
+                         .fault_step = crash_share(29, 7, 1),
+                         .faults = crash_share(2, 3, 2 * FAULT_COUNT),
+                         .images_least = crash_share(40, 1000, 10000)};
 }
 
 /* What is being tried, for the message of a failure. */
@@ -231,30 +201,9 @@ static void node_in_virtual_time_is_deterministic(void **state)
 
 /* ---- images ---- */
 
-static struct seen {
-    uint64_t hash, strength;
-} seen[SEEN_SLOTS];
-
 static struct {
-    uint64_t cuts, cut_again, images, audits;
+    uint64_t cuts, cut_again, audits;
 } count;
-
-/* is_new: the image was not checked before against a witness that knows as much. */
-static bool is_new(const struct disk *image, const struct sn_witness *witness)
-{
-    uint64_t hash = disk_hash(image) | 1;
-    uint64_t strength = witness->signed_round + witness->committed_height +
-                        witness->published_height + witness->published_txs;
-    size_t slot = hash % SEEN_SLOTS;
-    while (seen[slot].hash != 0 && seen[slot].hash != hash) {
-        slot = (slot + 1) % SEEN_SLOTS;
-    }
-    if (seen[slot].hash == hash && seen[slot].strength >= strength) return false;
-    if (seen[slot].hash == 0) count.images++;
-    assert_true(count.images < SEEN_SLOTS / 2);
-    seen[slot] = (struct seen){hash, strength};
-    return true;
-}
 
 static struct sn_script script_again(const struct base *base)
 {
@@ -307,7 +256,7 @@ static void check_repeated(struct disk *image, const struct sn_witness *before)
 }
 
 static void check_cut(const struct base *base, struct disk *disk, const struct sn_witness *witness,
-                      unsigned depth);
+                      unsigned depth, uint64_t turn);
 
 /* check_cut_again cuts the power in the life after the first cut. */
 static void check_cut_again(const struct base *base, struct disk *image,
@@ -327,31 +276,42 @@ static void check_cut_again(const struct base *base, struct disk *image,
     enum status status = run_life(&life, disk, &witness, &script);
     assert_true(status == STATUS_OK || disk_crashed(disk));
     count.cut_again++;
-    check_cut(base, disk, &witness, 0);
+    check_cut(base, disk, &witness, 2, turn);
     disk_close(disk);
 }
 
-/* check_cut starts the images that a cut may have left. */
-static void check_cut(const struct base *base, struct disk *disk, const struct sn_witness *witness,
-                      unsigned depth)
+struct cut {
+    const struct base *base;
+    const struct sn_witness *witness;
+    unsigned depth;
+    uint64_t now_us;
+};
+
+static void check_image(struct disk *image, void *context)
 {
-    uint64_t choices = disk_crash_choices(disk), now = sn_now_us();
-    uint64_t step = choices > plan.choices + 2 ? (choices - 2) / plan.choices : 1;
-    for (uint64_t choice = 0; choice < choices; choice += choice < 2 ? 1 : step) {
-        struct disk *image;
-        disk_crash_image(disk, choice, &image);
-        if (is_new(image, witness)) {
-            sn_clock_set(now);
-            if (depth > 0 && count.images % plan.again_every == 0) {
-                check_repeated(image, witness);
-                sn_clock_set(now);
-                check_cut_again(base, image, witness);
-            }
-            sn_clock_set(now);
-            check_restart(base, image, witness);
-        }
-        disk_close(image);
+    static uint64_t turn;
+    const struct cut *cut = context;
+    if (cut->depth == 1 && ++turn % plan.again_every == 0) {
+        sn_clock_set(cut->now_us);
+        check_repeated(image, cut->witness);
+        sn_clock_set(cut->now_us);
+        check_cut_again(cut->base, image, cut->witness);
     }
+    sn_clock_set(cut->now_us);
+    check_restart(cut->base, image, cut->witness);
+}
+
+/* check_cut starts images that a cut may have left; `turn` chooses among them. */
+static void check_cut(const struct base *base, struct disk *disk, const struct sn_witness *witness,
+                      unsigned depth, uint64_t turn)
+{
+    struct cut cut = {base, witness, depth, sn_now_us()};
+    const struct crash_cut crash = {.most = plan.choices,
+                                    .turn = turn,
+                                    .promise = witness->signed_round + witness->committed_height +
+                                               witness->published_height + witness->published_txs,
+                                    .depth = depth};
+    crash_each(disk, &crash, check_image, &cut);
 }
 
 static void node_survives_power_cut_in_any_operation(void **state)
@@ -376,7 +336,7 @@ static void node_survives_power_cut_in_any_operation(void **state)
             enum status status = run_life(&life, disk, &witness, &script);
             assert_true(status == STATUS_OK || disk_crashed(disk));
             count.cuts++;
-            check_cut(base, disk, &witness, 1);
+            check_cut(base, disk, &witness, 1, nth);
             disk_close(disk);
             /* The operations of a later start are reads, nearly all of them. */
             bool reads = base->height > 0 && nth < base->open_operations;
@@ -385,8 +345,8 @@ static void node_survives_power_cut_in_any_operation(void **state)
     }
     printf("%llu cuts, %llu of an image cut again\n", (unsigned long long)count.cuts,
            (unsigned long long)count.cut_again);
-    printf("crash images: %llu distinct\n", (unsigned long long)count.images);
-    assert_true(count.images >= plan.images_least);
+    crash_report();
+    assert_true(crash_images() >= plan.images_least);
 }
 
 /* ---- operations that fail ---- */
