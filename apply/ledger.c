@@ -1,14 +1,19 @@
 #include "apply/ledger.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "apply/ledger_internal.h"
+
+/* state_records_max is at least 1,024, and due items may go beyond it: the largest genesis fits. */
+#define GENESIS_RECORDS_MAX (GENESIS_ACCOUNTS_MAX + 10)
+_Static_assert(GENESIS_RECORDS_MAX <= 1024 + CONTEXT_RECORDS_RESERVED, "every genesis fits");
 
 void ledger_alarm(struct ledger *ledger, enum invariant invariant, const char *text)
 {
     if (ledger->simulating || !ledger->options.alarm) return;
     ledger->options.alarm(ledger->options.alarm_context, invariant_id(invariant),
-                          ledger->context.height, text ? text : invariant_text(invariant));
+                          ledger->context.height, text);
 }
 
 /* ---- genesis ---- */
@@ -40,8 +45,8 @@ static enum outcome issue_all(struct context *context, const struct genesis *gen
     return outcome == OUTCOME_OK ? issue(context, pool, genesis->treasury) : outcome;
 }
 
-/* put_first writes the records that every chain starts with. */
-static enum outcome put_first(struct ledger *ledger, const struct genesis *genesis)
+/* put_first writes the records that every chain starts with; context->status tells a failure. */
+static void put_first(struct ledger *ledger, const struct genesis *genesis)
 {
     static const uint8_t SLOT[1] = {0}, EPOCH_0[epoch_key_bytes_max] = {0};
     struct context *context = &ledger->context;
@@ -54,12 +59,10 @@ static enum outcome put_first(struct ledger *ledger, const struct genesis *genes
     memcpy(epoch.base_id, ledger->genesis_id, HASH_BYTES);
     uint8_t bytes[validators_bytes_max];
     struct writer w;
-    enum outcome outcome;
 #define PUT(table, key, record, value)                                                             \
     w = writer_of(bytes, sizeof bytes);                                                            \
     record##_write(&w, value);                                                                     \
-    outcome = context_put(context, table, key, bytes, writer_bytes(&w));                           \
-    if (outcome != OUTCOME_OK) return outcome
+    (void)context_put(context, table, key, bytes, writer_bytes(&w))
     PUT(TABLE_HEAD, SLOT, chain_head, &head);
     PUT(TABLE_PARAMS, SLOT, params, &genesis->params);
     PUT(TABLE_PARAMS_HISTORY, EPOCH_0, params, &genesis->params);
@@ -68,7 +71,6 @@ static enum outcome put_first(struct ledger *ledger, const struct genesis *genes
     PUT(TABLE_FRONTIER, SLOT, frontier_record, &frontier);
     PUT(TABLE_POSITION, SLOT, log_position, &position);
 #undef PUT
-    return OUTCOME_OK;
 }
 
 /* name_genesis computes the id from the canonical bytes of a decoded genesis. */
@@ -78,9 +80,10 @@ static enum status name_genesis(const struct genesis *genesis, uint8_t id[HASH_B
     if (!bytes) return STATUS_NO_MEMORY;
     size_t count;
     enum status status = genesis_encode(genesis, bytes, genesis_bytes_max, &count);
-    if (status == STATUS_OK) genesis_id_of(bytes, count, id);
+    assert(status == STATUS_OK);
+    genesis_id_of(bytes, count, id);
     free(bytes);
-    return status;
+    return STATUS_OK;
 }
 
 static enum status apply_genesis(struct ledger *ledger, const struct genesis *genesis)
@@ -92,10 +95,10 @@ static enum status apply_genesis(struct ledger *ledger, const struct genesis *ge
     TRY(events_start(context->events, 0, genesis->time_us, ledger->genesis_id));
     context->issuing = true;
     enum outcome outcome = issue_all(context, genesis);
-    if (outcome == OUTCOME_OK) outcome = put_first(ledger, genesis);
+    if (outcome == OUTCOME_OK) put_first(ledger, genesis);
     context->issuing = false;
     TRY(context->status);
-    if (outcome != OUTCOME_OK) return STATUS_RANGE;
+    assert(outcome == OUTCOME_OK);
     context->events = &ledger->events;
     return store_block_end(ledger->store, 0);
 }

@@ -16,10 +16,10 @@ static unsigned bit_at(const uint8_t *path, uint32_t depth)
 static int bits_shared(const uint8_t *a, const uint8_t *b)
 {
     int i = 0;
-    while (i < HASH_BYTES && a[i] == b[i]) {
+    while (a[i] == b[i]) {
         i++;
+        assert(i < HASH_BYTES); /* a path that has a leaf gets no other */
     }
-    if (i == HASH_BYTES) return TREE_DEPTH_MAX;
     return 8 * i + __builtin_clz((unsigned)(a[i] ^ b[i])) - 24;
 }
 
@@ -129,7 +129,6 @@ enum status tree_insert(struct tree *tree, const uint8_t path[HASH_BYTES],
     uint32_t other = child & ~TREE_LEAF_BIT, split = depth;
     if (child) {
         int shared = bits_shared(path, tree_leaf_at(tree, other)->path);
-        assert(shared < TREE_DEPTH_MAX);
         split = (uint32_t)shared + 1;
     }
     if (tree->leaves_live == tree->leaves_max ||

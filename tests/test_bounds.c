@@ -1,7 +1,7 @@
 /* What the parts of the store answer when there is no more: address space, heap, nodes, memory. */
 #include "apply/heap.h"
-#include "apply/store.h"
-#include "apply/tree.h"
+#include "apply/proof.h"
+#include "apply/store_internal.h"
 #include "tests/support_cmocka.h"
 #include "tests/support_memory.h"
 
@@ -254,6 +254,122 @@ static void store_without_memory_says_so_at_each_step(void **state)
     assert_in_range(failures, 15, 200);
 }
 
+static struct store *some_store(void)
+{
+    struct store *store;
+    uint8_t root[HASH_BYTES];
+    OK(store_open(&store, TABLES_HERE, 2, 20000, 0));
+    OK(put_many(store, 0, 40, 1));
+    OK(store_block_end(store, 0));
+    OK(store_root(store, root));
+    return store;
+}
+
+/* Everything is as it was: the records, and the root that they give. */
+static void expect_unchanged(struct store *store, const uint8_t before[HASH_BYTES])
+{
+    uint8_t root[HASH_BYTES];
+    assert_int_equal(store_records(store), 40);
+    OK(store_root_recompute(store, root));
+    assert_memory_equal(root, before, HASH_BYTES);
+    OK(store_root(store, root));
+    assert_memory_equal(root, before, HASH_BYTES);
+}
+
+/* Each of the store's arrays is used up: no change is half made. */
+static void store_whose_arrays_are_used_up_says_so_and_stays_as_it_was(void **state)
+{
+    (void)state;
+    static const uint8_t OLD[8] = {17}, LONG[8] = {16}, NEW[8] = {0xff}, value[2000] = {5};
+    uint8_t before[HASH_BYTES];
+    struct store *store = some_store();
+    OK(store_root(store, before));
+
+    uint32_t undo_count = store->undo_count;
+    store->undo_count = (uint32_t)(store->undo.bytes / sizeof(struct undo));
+    assert_int_equal(store_put(store, 1, OLD, value, 40), STATUS_NO_MEMORY);
+    assert_int_equal(store_put(store, 1, NEW, value, 40), STATUS_NO_MEMORY);
+    assert_int_equal(store_delete(store, 2, LONG), STATUS_NO_MEMORY);
+    store->undo_count = undo_count;
+    expect_unchanged(store, before);
+
+    uint64_t data = store->undo_data_used;
+    store->undo_data_used = store->undo_data.bytes - 299;
+    assert_int_equal(store_put(store, 2, LONG, value, 400), STATUS_NO_MEMORY);
+    assert_int_equal(store_delete(store, 2, LONG), STATUS_NO_MEMORY);
+    store->undo_data_used = data;
+    expect_unchanged(store, before);
+
+    uint64_t heap = store->heap.used;
+    store->heap.used = store->heap.memory.bytes;
+    assert_int_equal(store_put(store, 2, LONG, value, 2000), STATUS_NO_MEMORY);
+    assert_int_equal(store_put(store, 2, NEW, value, 2000), STATUS_NO_MEMORY);
+    store->heap.used = heap;
+    expect_unchanged(store, before);
+
+    uint32_t live = store->rows_live;
+    store->rows_live = store->rows_max;
+    assert_int_equal(store_put(store, 1, NEW, value, 40), STATUS_NO_MEMORY);
+    store->rows_live = live;
+    struct rows *rows = &store->rows[0];
+    uint32_t used = rows->used;
+    assert_int_equal(rows->free_1, 1 + used - 1); /* the row of NEW, free again */
+    rows->free_1 = 0;
+    rows->used = rows->used_max;
+    assert_int_equal(store_put(store, 1, NEW, value, 40), STATUS_NO_MEMORY);
+    rows->used = used;
+    rows->free_1 = used;
+    expect_unchanged(store, before);
+    store_close(store);
+}
+
+static void store_whose_tree_is_full_gives_no_root_and_no_proof(void **state)
+{
+    (void)state;
+    static const uint8_t NEW[8] = {0xff}, value[40] = {5};
+    static uint8_t proof[PROOF_BYTES_MAX];
+    uint8_t root[HASH_BYTES];
+    size_t count;
+    struct store *store = some_store();
+    OK(store_put(store, 1, NEW, value, sizeof value));
+    uint32_t live = store->tree.leaves_live;
+    store->tree.leaves_live = store->tree.leaves_max;
+    assert_int_equal(store_root(store, root), STATUS_NO_MEMORY);
+    assert_int_equal(proof_state(store, 1, NEW, proof, sizeof proof, &count), STATUS_NO_MEMORY);
+    store->tree.leaves_live = live;
+    OK(proof_state(store, 1, NEW, proof, sizeof proof, &count));
+    store_close(store);
+}
+
+/* Slots and hints name a row by a part of its key's hash; the key itself decides. */
+static void store_never_takes_one_record_for_another(void **state)
+{
+    (void)state;
+    static const uint8_t ONE[8] = {1}, TWO[8] = {2};
+    struct store *store = some_store();
+    struct rows *rows = &store->rows[0];
+    struct store_place one, two;
+    (void)store_find(store, 1, ONE, &one);
+    (void)store_find(store, 1, TWO, &two);
+
+    struct store_hint hint;
+    store_seek(store, 1, ONE, &hint);
+    store_near(store, &hint);
+    hint.row = two.row; /* as if the row had been given to another record */
+    store_hold(store, &hint, 1);
+    struct store_place found;
+    (void)store_find(store, 1, ONE, &found);
+    assert_int_equal(found.row, one.row);
+    store_hold(store, NULL, 0);
+
+    uint8_t *key = (uint8_t *)(rows_at(rows, one.row) + 1);
+    key[7] ^= 1; /* a key with the same hash */
+    assert_null(store_get(store, 1, ONE).at);
+    key[7] ^= 1;
+    assert_non_null(store_get(store, 1, ONE).at);
+    store_close(store);
+}
+
 int main(void)
 {
     OK(hash_init());
@@ -267,6 +383,9 @@ int main(void)
         cmocka_unit_test(tree_without_address_space_leaves_nothing_behind),
         cmocka_unit_test(tree_fold_refuses_paths_that_do_not_ascend),
         cmocka_unit_test(store_without_memory_says_so_at_each_step),
+        cmocka_unit_test(store_whose_arrays_are_used_up_says_so_and_stays_as_it_was),
+        cmocka_unit_test(store_whose_tree_is_full_gives_no_root_and_no_proof),
+        cmocka_unit_test(store_never_takes_one_record_for_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,7 @@ static void invariants_name_each_damaged_record_of_the_chain(void **state)
     check(TABLE_HEAD, NINE, ZEROS, chain_head_bytes_max, INVARIANT_I5); /* no such slot */
     check(TABLE_HEAD, ZEROS, ONES, 9, INVARIANT_I42);
     check(TABLE_FRONTIER, ZEROS, NULL, 0, INVARIANT_I42);
+    check(TABLE_FRONTIER, ZEROS, ONES, 9, INVARIANT_I42);
     check(TABLE_SUPPLY, ZEROS, supply, 15, INVARIANT_I2);
     check(TABLE_SUPPLY, COIN_1, supply, 16, INVARIANT_I2); /* an asset that nobody made */
     check(TABLE_PARAMS, ZEROS, ONES, 9, INVARIANT_I32);
@@ -269,6 +270,15 @@ static void invariants_without_memory_say_so(void **state)
     }
     assert_true(failures >= 2);
     assert_int_equal(heard.count, 0);
+
+    /* No room in the tree for a record that it has not seen. */
+    struct store *store = ledger_store(chain.ledger);
+    uint8_t key[balance_key_bytes_max] = {0xdd}, value[8] = {1};
+    uint64_t checked;
+    assert_int_equal(store_put(store, TABLE_BALANCE, key, value, sizeof value), STATUS_OK);
+    assert_int_equal(store_block_end(store, chain.height + 1), STATUS_OK);
+    store->tree.leaves_live = store->tree.leaves_max;
+    assert_int_equal(invariant_check_all(store, hear, &heard, &checked), STATUS_NO_MEMORY);
     fold_close(&chain);
 }
 

@@ -154,6 +154,47 @@ static void ledger_without_memory_for_its_genesis_says_so(void **state)
     story_end();
 }
 
+/* Transactions opened elsewhere, malformed ones among them: the same bytes come out. */
+static void ledger_folds_opened_transactions_to_the_same_bytes(void **state)
+{
+    (void)state;
+    static struct tx_view views[64];
+    struct fold chain;
+    struct ledger_options options = {0};
+    struct ledger *twin;
+    struct ledger_result result;
+    struct block block;
+    uint8_t id[HASH_BYTES], root[HASH_BYTES], expected[HASH_BYTES];
+    fold_open(&chain, NULL, NULL);
+    OK(ledger_open(&twin, &chain.genesis, &options));
+    for (uint64_t i = 0; i < 40; i++) {
+        uint8_t garbage[100] = {(uint8_t)i, 1, 2};
+        if (i % 7 == 3) fold_add(&chain, garbage, sizeof garbage - i);
+        fold_add_transfer(&chain, &chain.keys[i % 20], i / 20, chain.keys[i % 5].address, 1 + i);
+    }
+    fold_apply(&chain);
+    OK(block_open(chain.block_bytes, chain.block_count, &block, id));
+    assert_in_range(block.body.commands.count, 44, 64);
+    struct reader r = list_reader(&block.body.commands);
+    for (uint32_t i = 0; i < block.body.commands.count; i++) {
+        struct command command;
+        command_read(&r, &command);
+        if (tx_open(command.bytes.at, command.bytes.count, &views[i]) != STATUS_OK)
+            views[i].bytes.at = NULL;
+    }
+    OK(ledger_apply_opened(twin, &block, id, chain.block_count, views, &result));
+    assert_int_equal(result.receipts.count, chain.result.receipts.count);
+    assert_memory_equal(result.receipts.at, chain.result.receipts.at, result.receipts.count);
+    assert_int_equal(result.events.count, chain.result.events.count);
+    assert_memory_equal(result.events.at, chain.result.events.at, result.events.count);
+    assert_int_equal(result.outcome_ok, 40);
+    fold_root(&chain, expected);
+    OK(ledger_root(twin, root));
+    assert_memory_equal(root, expected, HASH_BYTES);
+    ledger_close(twin);
+    fold_close(&chain);
+}
+
 static void ledger_refuses_a_genesis_that_breaks_a_rule(void **state)
 {
     (void)state;
@@ -244,6 +285,7 @@ int main(void)
         cmocka_unit_test(ledger_without_memory_says_so_at_each_step),
         cmocka_unit_test(ledger_takes_every_genesis_whole),
         cmocka_unit_test(ledger_without_memory_for_its_genesis_says_so),
+        cmocka_unit_test(ledger_folds_opened_transactions_to_the_same_bytes),
         cmocka_unit_test(ledger_refuses_a_genesis_that_breaks_a_rule),
         cmocka_unit_test(ledger_issues_nothing_to_an_empty_pool),
         cmocka_unit_test(ledger_stops_when_its_own_records_are_damaged),

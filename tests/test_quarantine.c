@@ -204,6 +204,35 @@ static void quarantine_undoes_the_transaction_alone_and_takes_its_fee(void **sta
     }
 }
 
+/* What is looked up ahead of a block depends on its first operations, what comes out does not: they may be of
+ * another kind, and an owner's rules may give the transfer's number to a shorter body. */
+static void quarantine_meets_a_fault_in_the_first_operation_under_any_number(void **state)
+{
+    (void)state;
+    static const uint16_t numbers[] = {OPERATION_FAULT, OPERATION_TRANSFER};
+    for (size_t i = 0; i < 2; i++) {
+        const struct operation_rule rule = {
+            {numbers[i], "fault", &fault_body_schema, NULL}, fault_gas, fault_apply};
+        struct ledger_options options = {.rules = &rule, .rule_count = 1, .full_checks = true};
+        struct fold chain;
+        struct fold_tx tx;
+        const uint8_t body = FAULT_CHECK;
+        fold_open(&chain, NULL, &options);
+        for (size_t k = 0; k < 20; k++) {
+            fold_tx_start(&chain, &tx, &chain.keys[k], 0);
+            fold_tx_operation(&tx, numbers[i], &body, 1);
+            fold_add_tx(&chain, &tx);
+        }
+        fold_apply(&chain);
+        for (uint32_t k = 0; k < 20; k++) {
+            assert_int_equal(fold_outcome(&chain, k), OUTCOME_QUARANTINED);
+        }
+        assert_int_equal(chain.result.quarantined, 20);
+        assert_string_equal(chain.alarm_invariant, "X1");
+        fold_close(&chain);
+    }
+}
+
 static void quarantine_tells_whose_nonce_rose(void **state)
 {
     (void)state;
@@ -372,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quarantine_undoes_the_transaction_alone_and_takes_its_fee),
+        cmocka_unit_test(quarantine_meets_a_fault_in_the_first_operation_under_any_number),
         cmocka_unit_test(quarantine_tells_whose_nonce_rose),
         cmocka_unit_test(quarantine_of_the_block_keeps_height_time_history_and_epoch),
         cmocka_unit_test(quarantine_parks_a_fee_split_and_the_next_block_makes_up_for_it),

@@ -83,6 +83,21 @@ static void schema_refuses_truncation_at_every_length_and_trailing_bytes(void **
     assert_int_equal(schema_check(&outer_schema, bytes, count + 1), STATUS_TRAILING);
 }
 
+static void schema_encode_says_full_at_every_smaller_capacity(void **state)
+{
+    (void)state;
+    uint8_t list[128], bytes[outer_bytes_max];
+    struct outer in = sample(list, sizeof list);
+    size_t count, less;
+    assert_int_equal(outer_encode(&in, bytes, sizeof bytes, &count), STATUS_OK);
+    for (size_t capacity = 0; capacity < count; capacity++) {
+        bytes[capacity] = 0xa5;
+        assert_int_equal(outer_encode(&in, bytes, capacity, &less), STATUS_FULL);
+        assert_int_equal(bytes[capacity], 0xa5);
+    }
+    assert_int_equal(outer_encode(&in, bytes, count, &less), STATUS_OK);
+}
+
 /* Lengths and counts above 65,535 take four bytes. */
 #define WIDE_FIELDS(F)                                                                             \
     F(SIGNATURE, _, signature, 0, 0, NONE, "64 bytes")                                             \
@@ -250,6 +265,7 @@ int main(void)
         cmocka_unit_test(schema_encode_decode_is_identity),
         cmocka_unit_test(schema_refuses_truncation_at_every_length_and_trailing_bytes),
         cmocka_unit_test(schema_generated_code_and_description_agree_on_mutated_bytes),
+        cmocka_unit_test(schema_encode_says_full_at_every_smaller_capacity),
         cmocka_unit_test(schema_lengths_take_four_bytes_when_the_bound_needs_them),
         cmocka_unit_test(schema_text_refuses_what_is_not_plain_utf8),
         cmocka_unit_test(block_open_refuses_every_flipped_bit),
