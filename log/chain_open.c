@@ -410,8 +410,10 @@ static enum status side_adopt(struct recovery *recovery, enum segment_kind kind)
 
 static struct chain *chain_new(struct io *io, const char *dir, const uint8_t chain_id[HASH_BYTES])
 {
-    struct chain *chain = calloc(1, sizeof *chain);
+    /* A hash state in it asks for more than malloc's alignment. */
+    struct chain *chain = aligned_alloc(_Alignof(struct chain), sizeof *chain);
     if (chain == NULL) return NULL;
+    memset(chain, 0, sizeof *chain);
     bool complete = true;
     chain->io = io;
     memcpy(chain->chain_id, chain_id, HASH_BYTES);
