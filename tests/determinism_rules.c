@@ -1,0 +1,75 @@
+#include "tests/determinism_rules.h"
+
+#include <assert.h>
+
+#include "apply/context.h"
+#include "apply/ledger_internal.h"
+
+SCHEMA_DEFINE(hook_body, HOOK_BODY_FIELDS, "an operation of tests")
+
+struct operation_rule determinism_rules[DETERMINISM_RULE_COUNT];
+
+/* A machine that fails here has failed the run. */
+static void put(struct context *context, uint16_t table, const uint8_t *key, uint64_t number)
+{
+    uint8_t value[8];
+    store_u64(value, number);
+    enum status status = store_put(context->store, table, key, value, sizeof value);
+    assert(status == STATUS_OK);
+}
+
+static enum outcome schedule(struct context *context, uint64_t value, bool broken)
+{
+    static const uint8_t SLOT[1] = {PARAMS_SCHEDULED};
+    struct params params = *context->params;
+    params.fee_burn_bps = (uint16_t)(value % 4001);
+    params.fee_stakers_bps = (uint16_t)(value / 7 % 2001);
+    params.fee_proposer_bps = (uint16_t)(value / 11 % 2001);
+    params.fee_treasury_bps = (uint16_t)(10000 - params.fee_burn_bps - params.fee_stakers_bps -
+                                         params.fee_proposer_bps - broken);
+    params.gas_byte = 1 + value / 13 % 20;
+    params.segment_bytes = (uint32_t)(65536 + value / 17 % 65536);
+    uint8_t bytes[params_bytes_max];
+    size_t count;
+    CHECK(context, params_encode(&params, bytes, sizeof bytes, &count) == STATUS_OK, X1);
+    return context_put(context, TABLE_PARAMS, SLOT, bytes, count);
+}
+
+static enum outcome hook_apply(struct context *context, struct bytes body)
+{
+    struct hook_body record;
+    uint8_t key[balance_key_bytes_max] = {0};
+    /* The context is a member of the ledger. */
+    struct ledger *ledger =
+        (struct ledger *)((uint8_t *)context - offsetof(struct ledger, context));
+    CHECK(context, hook_body_decode(body.at, body.count, &record) == STATUS_OK, X1);
+    switch ((enum hook)record.hook) {
+    case HOOK_MINT:
+        pool_address(POOL_TREASURY, key);
+        put(context, TABLE_BALANCE, key, context_balance(context, key, ASSET_COIN) + record.value);
+        break;
+    case HOOK_NONCE: put(context, TABLE_ACCOUNT, context->sender, UINT64_MAX - record.value); break;
+    case HOOK_BOOKS: ledger->fees_total++; break;
+    case HOOK_SCHEDULE: return schedule(context, record.value, false);
+    case HOOK_PARK: return schedule(context, record.value, true);
+    case HOOK_CHECK:
+    case HOOK_COUNT: CHECK(context, record.hook == HOOK_COUNT, X1);
+    }
+    return OUTCOME_OK;
+}
+
+static uint64_t hook_gas(const struct params *params)
+{
+    return params->gas_transfer;
+}
+
+void determinism_rules_init(void)
+{
+    assert(OPERATION_RULE_COUNT == DETERMINISM_RULE_COUNT - 1);
+    determinism_rules[0] = OPERATION_RULES[0];
+    determinism_rules[1] = (struct operation_rule){
+        .entry = {OPERATION_HOOK, "hook", &hook_body_schema, NULL},
+        .gas = hook_gas,
+        .apply = hook_apply,
+    };
+}
