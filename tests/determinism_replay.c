@@ -6,7 +6,7 @@
  * is what the determinism matrix holds for every compiler, flag, machine and environment.
  *
  * The seed draws what must not matter: when the files are written and synced, how many pre-images are
- * kept, whether all invariants are recomputed. With --restarts the process state is dropped that many
+ * kept, whether all invariants are recomputed, in which order the parts of the tree are hashed. With --restarts the process state is dropped that many
  * times at heights drawn from it, in the middle of a block's work and with writes unfinished; what
  * follows recovers the files, refolds the blocks they hold and goes on, as a node does.
  *
@@ -42,6 +42,7 @@ struct replay {
     struct chain_reader *source;
     uint64_t last;
     struct root *roots; /* [last + 1] */
+    struct parallel shuffled;
     uint64_t random, good, bad;
 
     /* Of one life of the process. */
@@ -170,6 +171,16 @@ static bool fold_next(struct replay *r, struct chain_reader *own, uint64_t own_l
     return !dies;
 }
 
+/* shuffle runs independent turns in another order each time. */
+static void shuffle(void *owner, uint32_t count, void (*turn)(void *context, uint32_t i),
+                    void *context)
+{
+    uint64_t first = draw(owner, count + 1), backwards = draw(owner, 2);
+    for (uint32_t i = 0; i < count; i++) {
+        turn(context, (uint32_t)((first + (backwards ? count - 1 - i : i)) % count));
+    }
+}
+
 static void on_alarm(void *context, const char *invariant, uint64_t height, const char *text)
 {
     (void)context, (void)invariant, (void)height, (void)text;
@@ -186,6 +197,7 @@ static void open_ledger(struct replay *r)
         .alarm = on_alarm,
     };
     ok(ledger_open(&r->ledger, &r->genesis, &options), "ledger_open");
+    if (draw(r, 4) > 0) store_parallel(ledger_store(r->ledger), &r->shuffled);
     struct bytes bytes = ledger_genesis_events(r->ledger);
     ok(block_events_decode(bytes.at, bytes.count, &events), "events of the genesis");
     append_side(r, SEGMENT_EVENTS, 0, r->genesis_id, bytes, events.events.count);
@@ -299,6 +311,7 @@ int main(int count, char **arguments)
     if (!setlocale(LC_ALL, "")) ok(STATUS_NOT_FOUND, "the locale");
     tzset();
     r->random = r->seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    r->shuffled = (struct parallel){.run = shuffle, .owner = r};
     determinism_rules_init();
     ok(hash_init(), "hash_init");
     ok(signature_self_test(), "signature_self_test");
