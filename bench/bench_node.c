@@ -3,10 +3,8 @@
  *   build/bench/node [--rounds N] [--transactions N] [--half-seconds N] [--accounts N]
  *                    [--overload-seconds N] [--json]
  *
- * The node is a process of its own: `cairn start` on a fresh directory under $TMPDIR (or /tmp), with
- * blocks as fast as they go, every other setting as `cairn testnet` makes it. Everything is signed
- * before its clock starts. The load shares the cores with the node; its bodies are prepared, its
- * answers hardly read (bench/wire.h).
+ * The node is a process of its own (bench/rig.h). Everything is signed before its clock starts. The load
+ * shares the cores with the node; its bodies are prepared, its answers hardly read (bench/wire.h).
  *
  *   throughput  transfers between funded accounts, in batches over a few connections; from the first
  *               byte until the node shows all of them committed. Reference: two threads verify the
@@ -19,34 +17,23 @@
  *               how long afterwards the pool is empty and probes are final as fast as before.
  */
 #include <assert.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "apply/genesis.h"
 #include "apply/transaction.h"
 #include "bench/bench.h"
-#include "bench/wire.h"
-#include "tools/load.h"
-#include "tools/testnet.h"
+#include "bench/rig.h"
 
-#define KEYS          10000
-#define PROBE_KEYS    256 /* the last ones: their nonces have no holes, whatever was refused */
 #define BATCH         512 /* of throughput and overload */
 #define BATCH_SMALL   64  /* of finality */
 #define POSTERS       24
 #define POSTERS_MAX   80
 #define MULTI         16 /* payees of a transaction that creates accounts */
 #define OVERLOAD      10
-#define CORES         2
 #define PROBE_TXS     64
 #define REFERENCE_TXS 4096
 #define GOAL_RATE     0.70
@@ -59,134 +46,6 @@
 
 static struct bench bench = {.name = "node"};
 
-/* ---- the node ---- */
-
-static char directory[512];
-static pid_t node_process;
-static uint16_t node_port;
-static struct load_terms terms;
-static struct params params;
-static struct load_sender senders[KEYS];
-
-static _Noreturn void fail(const char *what)
-{
-    fprintf(stderr, "node: %s (%s)\n", what, directory);
-    if (node_process > 0) kill(node_process, SIGKILL);
-    exit(1);
-}
-
-static void make_network(void)
-{
-    struct io io;
-    struct load_sender *sender = senders;
-    uint8_t seed[LOAD_SEED_BYTES];
-    char path[600], text[2 * LOAD_SEED_BYTES + 1] = {0};
-    const char *temporary = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%s/cairn-bench-XXXXXX", temporary ? temporary : "/tmp");
-    if (!mkdtemp(directory)) fail("no temporary directory");
-    strcat(directory, "/net");
-    const struct testnet_options options = {.directory = directory,
-                                            .chain_name = "bench",
-                                            .preset = TESTNET_BENCH,
-                                            .load_keys = KEYS,
-                                            .journal_bytes = UINT64_C(128) << 20,
-                                            .time_us = (uint64_t)time(NULL) * 1000000};
-    bench_must("node", io_posix_init(&io, 4));
-    bench_must("node", testnet_make(&io, &options, terms.genesis_id));
-    io_deinit(&io);
-    snprintf(path, sizeof path, "%s/load.seed", directory);
-    FILE *file = fopen(path, "r");
-    if (!file || fread(text, 1, sizeof text - 1, file) != sizeof text - 1) fail("no seed");
-    fclose(file);
-    if (sodium_hex2bin(seed, sizeof seed, text, sizeof text - 1, NULL, NULL, NULL) != 0)
-        fail("no seed");
-    for (uint32_t i = 0; i < KEYS; i++, sender++) {
-        load_key(seed, i, sender->secret, sender->key);
-        address_of_key(sender->key, sender->address);
-    }
-    terms.chain_tag = chain_tag_of(terms.genesis_id);
-}
-
-static void read_port(void)
-{
-    char path[600], text[128] = {0};
-    snprintf(path, sizeof path, "%s/node0/run/api", directory);
-    for (int i = 0; i < 200; i++, usleep(50000)) {
-        FILE *file = fopen(path, "r");
-        const char *colon = file && fgets(text, sizeof text, file) ? strrchr(text, ':') : NULL;
-        if (file) fclose(file);
-        if (!colon || !strchr(text, '\n')) continue;
-        node_port = (uint16_t)atoi(colon + 1);
-        return;
-    }
-    fail("the node does not start");
-}
-
-static void start_node(void)
-{
-    char program[512], home[600], trace[600];
-    ssize_t count = readlink("/proc/self/exe", program, sizeof program - 16);
-    if (count <= 0) fail("no name of this program");
-    program[count] = 0;
-    *strrchr(program, '/') = 0;
-    strcpy(strrchr(program, '/'), "/cairn");
-    snprintf(home, sizeof home, "%s/node0", directory);
-    snprintf(trace, sizeof trace, "%s/trace", directory);
-    node_process = fork();
-    if (node_process == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        int file = open(trace, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-        if (file < 0 || dup2(file, STDERR_FILENO) < 0 || dup2(file, STDOUT_FILENO) < 0) _exit(1);
-        execl(program, program, "start", "--home", home, "--api.max-connections-per-ip", "200",
-              (char *)NULL);
-        _exit(1);
-    }
-    if (node_process < 0) fail("no process");
-    read_port();
-}
-
-static void stop_node(void)
-{
-    int how;
-    char command[600];
-    kill(node_process, SIGTERM);
-    if (waitpid(node_process, &how, 0) < 0 || !WIFEXITED(how) || WEXITSTATUS(how) != 0)
-        fail("the node did not end in order");
-    *strrchr(directory, '/') = 0;
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    if (system(command) != 0) fail("the directory stays");
-}
-
-/* resident answers the node's resident memory in bytes. */
-static double resident(void)
-{
-    char path[64], line[128];
-    unsigned long long kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)node_process);
-    FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof line, file)) {
-        if (sscanf(line, "VmRSS: %llu", &kib) == 1) break;
-    }
-    if (file) fclose(file);
-    return (double)kib * 1024;
-}
-
-/* processor_seconds answers what the node has used, user and system. */
-static double processor_seconds(void)
-{
-    char path[64], text[512] = {0};
-    unsigned long long user = 0, kernel = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)node_process);
-    FILE *file = fopen(path, "r");
-    const char *at = file && fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
-    if (file) fclose(file);
-    /* From the state on: 11 numbers, then the two (proc(5)). */
-    if (!at || sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-                      &kernel) != 2)
-        fail("no processor time");
-    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
-}
-
 static double own_seconds(void)
 {
     struct timespec t;
@@ -194,131 +53,43 @@ static double own_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static uint64_t ask(struct wire *wire, const char *path, const char *member)
-{
-    struct wire_answer answer = wire_get(wire, path, "application/json");
-    if (answer.status != 200) fail("the node does not answer");
-    return wire_member(&answer, member);
-}
-
-/* ---- signing: frames of equal length, ready to be sent ---- */
-
-/* Frames [first, first + count) are transactions of `payees` transfers; a batch is a run of them. */
-struct frames {
-    uint8_t *bytes;
-    size_t stride; /* u32 length, transaction */
-    uint64_t count;
-    size_t payees;        /* 1: between the senders; more: to accounts that nobody has */
-    uint64_t fresh;       /* number of the first new account */
-    uint64_t first, keys; /* its senders take turns; keys 0: all but those of the probes */
-};
-
-struct share {
-    struct frames *frames;
-    uint64_t part;
-};
-
-static uint64_t sender_of(const struct frames *frames, uint64_t i)
-{
-    return frames->first + i % frames->keys;
-}
-
-static void choose_payees(const struct frames *frames, uint64_t i, uint8_t (*payees)[32])
-{
-    if (frames->payees == 1) {
-        memcpy(payees[0], senders[(sender_of(frames, i) + 1 + i / KEYS * 7) % KEYS].address, 32);
-        return;
-    }
-    for (size_t k = 0; k < frames->payees; k++) {
-        uint8_t number[8];
-        store_u64(number, frames->fresh + i * frames->payees + k);
-        hash_bytes(HASH_ADDRESS, number, sizeof number, payees[k]);
-    }
-}
-
-/* Each part signs for its own senders, so that the nonces of one rise with the frames. */
-static void *sign_part(void *argument)
-{
-    const struct share *share = argument;
-    struct frames *frames = share->frames;
-    struct load_terms own = terms;
-    own.fee = load_fee(&params, frames->payees);
-    for (uint64_t i = 0; i < frames->count; i++) {
-        uint64_t from = sender_of(frames, i);
-        uint8_t payees[LOAD_PAYEES_MAX][32], bytes[LOAD_TX_BYTES_MAX];
-        if (from % CORES != share->part) continue;
-        choose_payees(frames, i, payees);
-        size_t count =
-            load_sign(&own, &senders[from], (const uint8_t(*)[32])payees, frames->payees, bytes);
-        assert(count + 4 == frames->stride);
-        store_u32(frames->bytes + i * frames->stride, (uint32_t)count);
-        memcpy(frames->bytes + i * frames->stride + 4, bytes, count);
-    }
-    return NULL;
-}
-
-static void sign(struct wire *wire, struct frames *frames)
-{
-    static uint64_t fresh;
-    uint8_t bytes[LOAD_TX_BYTES_MAX];
-    uint8_t payees[LOAD_PAYEES_MAX][32] = {{0}};
-    struct load_sender nobody = {.nonce = 0};
-    pthread_t threads[CORES];
-    struct share shares[CORES];
-    terms.valid_until = ask(wire, "/v1/status", "height") + params.valid_until_max_blocks;
-    frames->stride =
-        4 + load_sign(&terms, &nobody, (const uint8_t(*)[32])payees, frames->payees, bytes);
-    frames->bytes = malloc(frames->count * frames->stride);
-    if (!frames->bytes) fail("not enough memory");
-    frames->fresh = fresh;
-    if (frames->keys == 0) frames->keys = KEYS - PROBE_KEYS;
-    if (frames->payees > 1) fresh += frames->count * frames->payees;
-    for (uint64_t i = 0; i < CORES; i++) {
-        shares[i] = (struct share){frames, i};
-        if (pthread_create(&threads[i], NULL, sign_part, &shares[i]) != 0) fail("no thread");
-    }
-    for (uint64_t i = 0; i < CORES; i++) {
-        pthread_join(threads[i], NULL);
-    }
-}
-
 /* ---- reference ---- */
 
 struct verifier {
-    const struct frames *frames;
+    const struct rig_frames *frames;
     uint64_t first, count;
 };
 
 static void *verify_part(void *argument)
 {
-    static struct tx_view views[CORES][REFERENCE_TXS];
+    static struct tx_view views[RIG_CORES][REFERENCE_TXS];
     const struct verifier *work = argument;
-    const struct frames *frames = work->frames;
+    const struct rig_frames *frames = work->frames;
     struct tx_view *view = views[work->first / REFERENCE_TXS];
     for (uint64_t i = 0; i < work->count; i++) {
         const uint8_t *frame = frames->bytes + (work->first + i) % frames->count * frames->stride;
         bench_must("node", tx_open(frame + 4, frames->stride - 4, &view[i]));
     }
-    static double seconds[CORES];
+    static double seconds[RIG_CORES];
     double start = bench_seconds();
     for (uint64_t i = 0; i < work->count; i++) {
-        bench_must("node", tx_verify(&view[i], terms.genesis_id));
+        bench_must("node", tx_verify(&view[i], rig_genesis_id()));
     }
     seconds[work->first / REFERENCE_TXS] = bench_seconds() - start;
     return &seconds[work->first / REFERENCE_TXS];
 }
 
 /* verify_rate answers what the cores verify in a second when they do nothing else. */
-static double verify_rate(const struct frames *frames)
+static double verify_rate(const struct rig_frames *frames)
 {
-    pthread_t threads[CORES];
-    struct verifier work[CORES];
+    pthread_t threads[RIG_CORES];
+    struct verifier work[RIG_CORES];
     double rate = 0;
-    for (uint64_t i = 0; i < CORES; i++) {
+    for (uint64_t i = 0; i < RIG_CORES; i++) {
         work[i] = (struct verifier){frames, i * REFERENCE_TXS, REFERENCE_TXS};
-        if (pthread_create(&threads[i], NULL, verify_part, &work[i]) != 0) fail("no thread");
+        if (pthread_create(&threads[i], NULL, verify_part, &work[i]) != 0) rig_fail("no thread");
     }
-    for (uint64_t i = 0; i < CORES; i++) {
+    for (uint64_t i = 0; i < RIG_CORES; i++) {
         void *seconds;
         pthread_join(threads[i], &seconds);
         rate += REFERENCE_TXS / *(double *)seconds;
@@ -329,7 +100,7 @@ static double verify_rate(const struct frames *frames)
 /* ---- posting ---- */
 
 struct run {
-    const struct frames *frames;
+    const struct rig_frames *frames;
     uint64_t first, count; /* of the frames */
     uint64_t batch;
     double rate;           /* a second; 0: as fast as answers come */
@@ -366,7 +137,7 @@ static void *poster(void *argument)
 {
     struct run *run = argument;
     struct wire wire;
-    bench_must("node", wire_open(&wire, node_port));
+    bench_must("node", wire_open(&wire, rig_port));
     uint64_t at = 0, count = 0;
     for (bool mine = false;;) {
         if (!mine) {
@@ -403,7 +174,7 @@ static void post(struct run *run, unsigned posters)
 {
     pthread_t threads[POSTERS_MAX];
     for (unsigned i = 0; i < posters; i++) {
-        if (pthread_create(&threads[i], NULL, poster, run) != 0) fail("no thread");
+        if (pthread_create(&threads[i], NULL, poster, run) != 0) rig_fail("no thread");
     }
     for (unsigned i = 0; i < posters; i++) {
         pthread_join(threads[i], NULL);
@@ -414,8 +185,8 @@ static void post(struct run *run, unsigned posters)
 static void wait_committed(struct wire *wire, uint64_t total)
 {
     double start = bench_seconds();
-    while (ask(wire, "/v1/status", "tx_total") < total) {
-        if (bench_seconds() > start + 60) fail("transactions are missing");
+    while (rig_ask(wire, "/v1/status", "tx_total") < total) {
+        if (bench_seconds() > start + 60) rig_fail("transactions are missing");
         usleep(1000);
     }
 }
@@ -425,9 +196,9 @@ static void wait_committed(struct wire *wire, uint64_t total)
 static double throughput(struct wire *wire, uint64_t transactions)
 {
     static struct bench_rounds rounds, cost, load;
-    struct frames frames = {.count = transactions * (bench.rounds + 1), .payees = 1};
-    sign(wire, &frames);
-    uint64_t total = ask(wire, "/v1/status", "tx_total");
+    struct rig_frames frames = {.count = transactions * (bench.rounds + 1), .payees = 1};
+    rig_sign(wire, &frames);
+    uint64_t total = rig_ask(wire, "/v1/status", "tx_total");
     double rates[BENCH_ROUNDS_MAX], before = verify_rate(&frames), sum = 0;
     for (size_t i = 0; i <= bench.rounds; i++) {
         struct run run = {.frames = &frames,
@@ -435,20 +206,20 @@ static double throughput(struct wire *wire, uint64_t transactions)
                           .count = transactions,
                           .batch = BATCH,
                           .begin = bench_seconds()};
-        double used = processor_seconds(), own = own_seconds();
+        double used = rig_processor_seconds(), own = own_seconds();
         post(&run, POSTERS);
-        if (run.rejected || run.unanswered) fail(run.code[0] ? run.code : "no answer");
+        if (run.rejected || run.unanswered) rig_fail(run.code[0] ? run.code : "no answer");
         total += transactions;
         wait_committed(wire, total);
         double rate = (double)transactions / (bench_seconds() - run.begin);
-        used = (processor_seconds() - used) / (double)transactions * 1e6;
+        used = (rig_processor_seconds() - used) / (double)transactions * 1e6;
         own = (own_seconds() - own) / (double)transactions * 1e6;
         double after = verify_rate(&frames);
         if (i > 0) { /* the first round warms up */
             double bound = (before + after) / 2;
             bench_round(&rounds, rate, bound);
-            bench_round(&cost, used, CORES * 1e6 / bound);
-            bench_round(&load, own, CORES * 1e6 / bound);
+            bench_round(&cost, used, RIG_CORES * 1e6 / bound);
+            bench_round(&load, own, RIG_CORES * 1e6 / bound);
             rates[i - 1] = rate;
         }
         before = after;
@@ -467,7 +238,7 @@ static double throughput(struct wire *wire, uint64_t transactions)
 
 /* A watcher reads the blocks as they come and knows each transaction by its bytes. */
 struct watch {
-    const struct frames *frames;
+    const struct rig_frames *frames;
     double *seen;   /* [frames->count], 0: not yet */
     uint32_t *slot; /* hash of the bytes -> frame + 1 */
     uint64_t mask, height;
@@ -475,7 +246,7 @@ struct watch {
     _Atomic bool done;
 };
 
-static void watch_open(struct watch *watch, const struct frames *frames, uint64_t height)
+static void watch_open(struct watch *watch, const struct rig_frames *frames, uint64_t height)
 {
     *watch = (struct watch){.frames = frames, .height = height + 1, .mask = 1023};
     while (watch->mask < frames->count * 2) {
@@ -483,7 +254,7 @@ static void watch_open(struct watch *watch, const struct frames *frames, uint64_
     }
     watch->seen = calloc(frames->count, sizeof *watch->seen);
     watch->slot = calloc(watch->mask + 1, sizeof *watch->slot);
-    if (!watch->seen || !watch->slot) fail("not enough memory");
+    if (!watch->seen || !watch->slot) rig_fail("not enough memory");
     for (uint64_t i = 0; i < frames->count; i++) {
         uint64_t at =
             checksum64(frames->bytes + i * frames->stride + 4, frames->stride - 4, 0) & watch->mask;
@@ -503,7 +274,7 @@ static void watch_close(struct watch *watch)
 static void watch_block(struct watch *watch, const uint8_t *bytes, size_t count, double now)
 {
     struct block block;
-    const struct frames *frames = watch->frames;
+    const struct rig_frames *frames = watch->frames;
     bench_must("node", block_decode(bytes, count, &block));
     struct reader r = list_reader(&block.body.commands);
     for (uint32_t i = 0; i < block.body.commands.count; i++) {
@@ -527,7 +298,7 @@ static void *watcher(void *argument)
 {
     struct watch *watch = argument;
     struct wire wire;
-    bench_must("node", wire_open(&wire, node_port));
+    bench_must("node", wire_open(&wire, rig_port));
     while (!atomic_load(&watch->done)) {
         char path[96];
         snprintf(path, sizeof path, "/v1/log/blocks?from=%llu&limit=4",
@@ -564,7 +335,7 @@ static struct finality finality_of(const struct watch *watch, const struct run *
 {
     struct finality result = {.missing = 0};
     double *ms = malloc(run->count * sizeof *ms);
-    if (!ms) fail("not enough memory");
+    if (!ms) rig_fail("not enough memory");
     for (uint64_t i = 0; i < run->count; i++) {
         double due = run->begin + (double)(i / run->batch * run->batch) / run->rate;
         double seen = watch->seen[run->first + i];
@@ -580,13 +351,13 @@ static struct finality finality_of(const struct watch *watch, const struct run *
 }
 
 /* measure_finality posts the frames at a fixed rate. */
-static struct finality measure_finality(struct wire *wire, const struct frames *frames, double rate,
-                                        uint64_t batch, unsigned posters)
+static struct finality measure_finality(struct wire *wire, const struct rig_frames *frames,
+                                        double rate, uint64_t batch, unsigned posters)
 {
     struct watch watch;
     pthread_t thread;
-    watch_open(&watch, frames, ask(wire, "/v1/status", "height"));
-    if (pthread_create(&thread, NULL, watcher, &watch) != 0) fail("no thread");
+    watch_open(&watch, frames, rig_ask(wire, "/v1/status", "height"));
+    if (pthread_create(&thread, NULL, watcher, &watch) != 0) rig_fail("no thread");
     struct run run = {.frames = frames, .count = frames->count, .batch = batch, .rate = rate};
     run.begin = bench_seconds() + 0.02;
     post(&run, posters);
@@ -604,8 +375,8 @@ static struct finality measure_finality(struct wire *wire, const struct frames *
 static void finality(struct wire *wire, double rate, uint64_t seconds)
 {
     static struct bench_rounds rounds;
-    struct frames frames = {.count = (uint64_t)(rate / 2 * (double)seconds), .payees = 1};
-    sign(wire, &frames);
+    struct rig_frames frames = {.count = (uint64_t)(rate / 2 * (double)seconds), .payees = 1};
+    rig_sign(wire, &frames);
     struct finality result = measure_finality(wire, &frames, rate / 2, BATCH_SMALL, POSTERS / 2);
     free(frames.bytes);
     bench_round(&rounds, result.p50, GOAL_P99_MS);
@@ -614,7 +385,7 @@ static void finality(struct wire *wire, double rate, uint64_t seconds)
     bench_report(&bench, "finality_p99_at_half", "ms", "100 ms", &rounds, BENCH_AT_MOST, 1);
     bench_round(&rounds, result.max, GOAL_P99_MS);
     bench_report(&bench, "finality_max_at_half", "ms", "100 ms", &rounds, BENCH_AT_MOST, 0);
-    if (result.missing > 0) fail("transactions are missing");
+    if (result.missing > 0) rig_fail("transactions are missing");
 }
 
 /* ---- memory ---- */
@@ -622,18 +393,18 @@ static void finality(struct wire *wire, double rate, uint64_t seconds)
 static void memory(struct wire *wire, uint64_t accounts)
 {
     static struct bench_rounds rounds;
-    struct frames frames = {.count = (accounts + MULTI - 1) / MULTI, .payees = MULTI};
-    sign(wire, &frames);
-    uint64_t total = ask(wire, "/v1/status", "tx_total");
-    double before = resident(), start = bench_seconds();
+    struct rig_frames frames = {.count = (accounts + MULTI - 1) / MULTI, .payees = MULTI};
+    rig_sign(wire, &frames);
+    uint64_t total = rig_ask(wire, "/v1/status", "tx_total");
+    double before = rig_resident(), start = bench_seconds();
     struct run run = {.frames = &frames, .count = frames.count, .batch = 128};
     post(&run, 6);
-    if (run.rejected || run.unanswered) fail(run.code[0] ? run.code : "no answer");
+    if (run.rejected || run.unanswered) rig_fail(run.code[0] ? run.code : "no answer");
     wait_committed(wire, total + frames.count);
     double taken = bench_seconds() - start;
     double made = (double)(frames.count * MULTI);
     free(frames.bytes);
-    bench_round(&rounds, (resident() - before) / made, GOAL_MEMORY);
+    bench_round(&rounds, (rig_resident() - before) / made, GOAL_MEMORY);
     bench_report(&bench, "memory_per_account", "byte", "bound", &rounds, BENCH_AT_MOST, 1);
     bench_round(&rounds, made / taken, made / taken);
     bench_report(&bench, "accounts_created", "account/s", "itself", &rounds, BENCH_AT_LEAST, 0);
@@ -650,7 +421,7 @@ static void *gauge_part(void *argument)
 {
     struct gauge *gauge = argument;
     for (;;) {
-        double now = bench_seconds() - gauge->from, bytes = resident();
+        double now = bench_seconds() - gauge->from, bytes = rig_resident();
         if (gauge->late == 0 && now >= gauge->seconds * 3 / 4) gauge->late = bytes;
         gauge->end = bytes;
         if (now >= gauge->seconds) return NULL;
@@ -659,16 +430,16 @@ static void *gauge_part(void *argument)
 }
 
 /* recover probes until the pool is empty and probes are final within the goal. */
-static double recover(struct wire *wire, const struct frames *probes, double start)
+static double recover(struct wire *wire, const struct rig_frames *probes, double start)
 {
     for (uint64_t i = 0; i < probes->count && bench_seconds() < start + 2 * GOAL_RECOVERY;
          i += PROBE_TXS) {
         double now = bench_seconds();
-        struct frames probe = *probes;
+        struct rig_frames probe = *probes;
         probe.bytes += i * probes->stride;
         probe.count = PROBE_TXS;
         struct finality result = measure_finality(wire, &probe, PROBE_TXS * 10, PROBE_TXS, 1);
-        bool idle = ask(wire, "/v1/mempool", "txs") == 0;
+        bool idle = rig_ask(wire, "/v1/mempool", "txs") == 0;
         if (idle && result.missing == 0 && result.p99 <= GOAL_P99_MS) return now - start;
     }
     return 2 * GOAL_RECOVERY;
@@ -678,25 +449,27 @@ static void overload(struct wire *wire, double rate, uint64_t seconds)
 {
     static struct bench_rounds rounds;
     /* More than the node can commit meanwhile, and what the pool and the queues take. */
-    struct frames frames = {.count = (uint64_t)(rate * 1.25 * (double)seconds) + 150000,
-                            .payees = 1};
-    struct frames probes = {
-        .count = PROBE_TXS * 400, .payees = 1, .first = KEYS - PROBE_KEYS, .keys = PROBE_KEYS};
-    sign(wire, &frames);
-    sign(wire, &probes);
+    struct rig_frames frames = {.count = (uint64_t)(rate * 1.25 * (double)seconds) + 150000,
+                                .payees = 1};
+    struct rig_frames probes = {.count = PROBE_TXS * 400,
+                                .payees = 1,
+                                .first = RIG_KEYS - RIG_PROBE_KEYS,
+                                .keys = RIG_PROBE_KEYS};
+    rig_sign(wire, &frames);
+    rig_sign(wire, &probes);
     double offered = rate * OVERLOAD;
     struct gauge gauge = {.from = bench_seconds(), .seconds = (double)seconds};
     struct run run = {.frames = &frames, .count = frames.count, .batch = BATCH, .rate = offered};
     run.attempts = true;
     run.begin = gauge.from;
     run.end = gauge.from + (double)seconds;
-    uint64_t before = ask(wire, "/v1/status", "tx_total");
+    uint64_t before = rig_ask(wire, "/v1/status", "tx_total");
     pthread_t thread;
-    if (pthread_create(&thread, NULL, gauge_part, &gauge) != 0) fail("no thread");
+    if (pthread_create(&thread, NULL, gauge_part, &gauge) != 0) rig_fail("no thread");
     post(&run, POSTERS_MAX);
     pthread_join(thread, NULL);
     double taken = bench_seconds() - run.begin;
-    uint64_t committed = ask(wire, "/v1/status", "tx_total") - before;
+    uint64_t committed = rig_ask(wire, "/v1/status", "tx_total") - before;
     double tried = (double)(run.slot * BATCH) / taken;
     double recovery = recover(wire, &probes, run.end);
     free(frames.bytes);
@@ -729,15 +502,13 @@ int main(int argc, char **argv)
     bench_options(&bench, argc, argv, options, 4);
     struct wire wire;
     bench_must("node", hash_init());
-    make_network();
-    params_default(&params); /* what testnet sets differs in times alone */
-    start_node();
-    bench_must("node", wire_open(&wire, node_port));
+    rig_start();
+    bench_must("node", wire_open(&wire, rig_port));
     double rate = throughput(&wire, transactions);
     finality(&wire, rate, half);
     memory(&wire, accounts);
     overload(&wire, rate, seconds);
     wire_close(&wire);
-    stop_node();
+    rig_stop();
     return 0;
 }

@@ -1,0 +1,46 @@
+/* bench/rig.h - a node under test: `cairn start` as a process of its own, and signed transactions for it.
+ *
+ * The node stands on a fresh directory under $TMPDIR (or /tmp), with blocks as fast as they go and every
+ * other setting as `cairn testnet` makes it. RIG_KEYS accounts are funded.
+ */
+#ifndef CAIRN_BENCH_RIG_H
+#define CAIRN_BENCH_RIG_H
+
+#include "bench/wire.h"
+
+#define RIG_CORES 2 /* threads that sign */
+#define RIG_KEYS  10000
+#define RIG_PROBE_KEYS                                                                             \
+    256 /* the last ones, for probes: their nonces have no holes, whatever was refused */
+
+extern uint16_t rig_port;
+
+/* rig_start makes the network and waits until the node answers. rig_stop ends it in order and removes
+ * its directory. Whatever fails ends the program and the node. */
+void rig_start(void);
+void rig_stop(void);
+_Noreturn void rig_fail(const char *what);
+const uint8_t *rig_genesis_id(void);
+
+/* Resident memory of the node in bytes; processor time that it has used, user and system. */
+double rig_resident(void);
+double rig_processor_seconds(void);
+
+/* rig_ask answers a number of a JSON answer of the node. */
+uint64_t rig_ask(struct wire *wire, const char *path, const char *member);
+
+/* Frames [first, first + count) are transactions of `payees` transfers; a batch is a run of them. */
+struct rig_frames {
+    uint8_t *bytes;
+    size_t stride; /* u32 length, transaction */
+    uint64_t count;
+    size_t payees;        /* 1: between the senders; more: to accounts that nobody has */
+    uint64_t fresh;       /* number of the first new account */
+    uint64_t first, keys; /* its senders take turns; keys 0: all but those of the probes */
+};
+
+/* rig_sign fills frames.bytes (malloc) for `count` and `payees`, valid from now on; nonces go on where the
+ * last call ended. */
+void rig_sign(struct wire *wire, struct rig_frames *frames);
+
+#endif
