@@ -81,13 +81,19 @@ static void simulate_json(struct request *request)
 
 void handle_simulate(struct request *request)
 {
-    if (request->body.count == 0)
+    if (request->body.count == 0) {
         problem_reply(request, "body_required", NULL);
-    else if (request_type_is(request, "application/octet-stream"))
-        simulate(request, request->body.at, request->body.count);
-    else if (request_type_is(request, "application/json"))
-        simulate_json(request);
-    else
-        problem_reply(request, "unsupported_media_type",
-                      "send application/octet-stream or application/json");
+    } else if (!server_simulation_take(request->server)) {
+        problem_status(request, STATUS_BUSY, NULL);
+        request->reply.retry_after_s = 1;
+    } else {
+        if (request_type_is(request, "application/octet-stream"))
+            simulate(request, request->body.at, request->body.count);
+        else if (request_type_is(request, "application/json"))
+            simulate_json(request);
+        else
+            problem_reply(request, "unsupported_media_type",
+                          "send application/octet-stream or application/json");
+        server_simulation_give(request->server);
+    }
 }

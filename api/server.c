@@ -80,6 +80,18 @@ void server_stream_give(struct server *server)
     atomic_fetch_sub(&server->streams, 1);
 }
 
+bool server_simulation_take(struct server *server)
+{
+    if (atomic_fetch_add(&server->simulations, 1) < SERVER_SIMULATIONS_MAX) return true;
+    atomic_fetch_sub(&server->simulations, 1);
+    return false;
+}
+
+void server_simulation_give(struct server *server)
+{
+    atomic_fetch_sub(&server->simulations, 1);
+}
+
 /* ---- callbacks of the library ---- */
 
 PRINTF_LIKE(2, 0)

@@ -29,11 +29,12 @@
 
 #include "log/status.h"
 
-#define SERVER_REQUEST_US     UINT64_C(15000000)
-#define SERVER_BYTES_PER_S    (16u * 1024)
-#define SERVER_STALL_S        60
-#define SERVER_HEAD_BYTES_MAX (32u * 1024)
-#define SERVER_ORIGINS_MAX    16
+#define SERVER_REQUEST_US      UINT64_C(15000000)
+#define SERVER_BYTES_PER_S     (16u * 1024)
+#define SERVER_STALL_S         60
+#define SERVER_HEAD_BYTES_MAX  (32u * 1024)
+#define SERVER_ORIGINS_MAX     16
+#define SERVER_SIMULATIONS_MAX 2
 
 struct node;
 struct server;
@@ -83,5 +84,10 @@ uint64_t server_now_us(void);
 /* server_stream_take takes one of the stream places; a stream that the server closes gives it back. */
 bool server_stream_take(struct server *server);
 void server_stream_give(struct server *server);
+
+/* server_simulation_take takes one of SERVER_SIMULATIONS_MAX places: a simulation stops the loop while it
+ * lasts. */
+bool server_simulation_take(struct server *server);
+void server_simulation_give(struct server *server);
 
 #endif

@@ -62,7 +62,7 @@ struct server {
     struct link *links;
     struct exchange *waiting;
     _Atomic bool stopping;
-    _Atomic unsigned inflight, streams;
+    _Atomic unsigned inflight, streams, simulations;
     _Atomic uint64_t request_count;
     char id_prefix[17];
 };

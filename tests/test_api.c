@@ -654,6 +654,25 @@ static void api_streams_over_the_limit_are_refused(void **state)
     }
 }
 
+static void api_simulations_over_the_limit_are_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[TX_BYTES_MAX];
+    char hash[65];
+    size_t count = make_transfer(1, FEE, bytes, hash);
+    for (unsigned i = 0; i < SERVER_SIMULATIONS_MAX; i++) {
+        assert_true(server_simulation_take(net.server));
+    }
+    request("POST", "/v1/txs/simulate", RAW, bytes, count);
+    assert_int_equal(net.status, 503);
+    assert_string_equal(code(), "busy");
+    for (unsigned i = 0; i < SERVER_SIMULATIONS_MAX; i++) {
+        server_simulation_give(net.server);
+    }
+    request("POST", "/v1/txs/simulate", RAW, bytes, count);
+    assert_int_equal(net.status, 200);
+}
+
 static void api_views_answer_older_heights_and_refuse_lost_ones(void **state)
 {
     (void)state;
@@ -700,6 +719,7 @@ int main(void)
         cmocka_unit_test(api_pages_cover_every_block_once_in_both_directions),
         cmocka_unit_test(api_streams_resume_without_gap_or_repeat),
         cmocka_unit_test(api_streams_over_the_limit_are_refused),
+        cmocka_unit_test(api_simulations_over_the_limit_are_refused),
         cmocka_unit_test(api_views_answer_older_heights_and_refuse_lost_ones),
         cmocka_unit_test(metrics_name_routes_by_template_only),
     };
