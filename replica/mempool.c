@@ -16,8 +16,7 @@ const char *mempool_answer_name(enum mempool_answer answer)
     return NAMES[answer];
 }
 
-enum status mempool_open(struct mempool **out, const struct mempool_limits *limits,
-                         const uint8_t hash_key[16])
+enum status mempool_open(struct mempool **out, const struct mempool_limits *limits)
 {
     if (limits->txs_max == 0 || limits->txs_max > 10000000 ||
         limits->per_sender_max <= limits->nonce_gap_max || limits->replace_bump_bps > 100000 ||
@@ -28,7 +27,6 @@ enum status mempool_open(struct mempool **out, const struct mempool_limits *limi
     struct mempool *pool = calloc(1, sizeof *pool);
     if (!pool) return STATUS_NO_MEMORY;
     pool->limits = *limits;
-    memcpy(pool->hash_key, hash_key, sizeof pool->hash_key);
     enum status status = pool_memory_open(pool);
     if (status != STATUS_OK) {
         mempool_close(pool);
@@ -398,6 +396,11 @@ void mempool_account(struct mempool *pool, const uint8_t address[HASH_BYTES], ui
     drop_stale(pool, sender);
     drop_unpayable(pool, sender);
     list_settle(pool, at);
+}
+
+bool mempool_knows(const struct mempool *pool, const uint8_t sender[HASH_BYTES])
+{
+    return pool_find_sender(pool, sender) != POOL_NONE;
 }
 
 void mempool_expire(struct mempool *pool, uint64_t height)

@@ -1,8 +1,8 @@
 /* replica/mempool.h - transactions that wait for a block, in bounded memory.
  *
  * Sans-IO: no clock, thread or random source inside; the owner (the loop) brings facts about
- * accounts, heights and blocks. Every byte is taken at mempool_open. The only secret is the key of
- * the hash tables, which hides their order from senders and decides nothing.
+ * accounts, heights and blocks. Every byte is taken at mempool_open. The places in its tables are
+ * secret (log/hash_local.h) and decide nothing.
  *
  * Order. A sender's transactions stand in nonce order. The run that starts at the account's nonce
  * without a hole is *ready*; what stands behind a hole is *gapped* and waits. Priority is the fee
@@ -105,11 +105,10 @@ struct mempool_stats {
     uint64_t admitted_total, refused_total, evicted_total, expired_total, replaced_total;
 };
 
-/* mempool_open takes all memory. `hash_key` [16] keys the tables; draw it at random.
- * STATUS_RANGE: limits out of range; bytes_max must hold the longest transaction, and
- * per_sender_max exceed nonce_gap_max, or a hole could never be filled. STATUS_NO_MEMORY. */
-MUST_CHECK enum status mempool_open(struct mempool **pool, const struct mempool_limits *limits,
-                                    const uint8_t hash_key[16]);
+/* mempool_open takes all memory; hash_init came before. STATUS_NO_MEMORY. STATUS_RANGE: limits out of
+ * range; bytes_max must hold the longest transaction, and per_sender_max exceed nonce_gap_max, or a hole
+ * could never be filled. */
+MUST_CHECK enum status mempool_open(struct mempool **pool, const struct mempool_limits *limits);
 void mempool_close(struct mempool *pool);
 
 /* mempool_admit takes a transaction that tx_open, tx_check and tx_verify accepted; its bytes are
@@ -145,6 +144,9 @@ void mempool_commit(struct mempool *pool, const uint8_t id[HASH_BYTES], bool pai
  * nonce or balance a block changed. */
 void mempool_account(struct mempool *pool, const uint8_t sender[HASH_BYTES], uint64_t nonce,
                      uint64_t balance);
+
+/* mempool_knows: something of this sender is in the pool, so that mempool_account would not ignore it. */
+bool mempool_knows(const struct mempool *pool, const uint8_t sender[HASH_BYTES]);
 
 /* mempool_expire drops what may not stand in a block of `height` any more. */
 void mempool_expire(struct mempool *pool, uint64_t height);

@@ -60,7 +60,6 @@ struct heap {
 
 struct mempool {
     struct mempool_limits limits;
-    uint8_t hash_key[16];
     struct entry *entry;
     struct sender *sender;
     uint32_t entry_free, sender_free;

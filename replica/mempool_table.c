@@ -1,7 +1,7 @@
 #include <assert.h>
-#include <sodium.h>
 #include <stdlib.h>
 
+#include "log/hash_local.h"
 #include "replica/mempool_internal.h"
 
 /* ---- memory ---- */
@@ -80,18 +80,14 @@ void pool_memory_close(struct mempool *pool)
 
 /* ---- tables ---- */
 
-static uint32_t *bucket_of(const struct mempool *pool, const struct table *table,
-                           const uint8_t key[HASH_BYTES])
+static uint32_t *bucket_of(const struct table *table, const uint8_t key[HASH_BYTES])
 {
-    uint8_t hash[crypto_shorthash_BYTES];
-    int error = crypto_shorthash(hash, key, HASH_BYTES, pool->hash_key);
-    assert(error == 0);
-    return &table->bucket[load_u32(hash) & table->mask];
+    return &table->bucket[hash_local(key, HASH_BYTES) & table->mask];
 }
 
 uint32_t pool_find_entry(const struct mempool *pool, const uint8_t id[HASH_BYTES])
 {
-    uint32_t at = *bucket_of(pool, &pool->id_table, id);
+    uint32_t at = *bucket_of(&pool->id_table, id);
     while (at != POOL_NONE && memcmp(pool->entry[at].id, id, HASH_BYTES) != 0) {
         at = pool->entry[at].chain;
     }
@@ -100,7 +96,7 @@ uint32_t pool_find_entry(const struct mempool *pool, const uint8_t id[HASH_BYTES
 
 uint32_t pool_find_sender(const struct mempool *pool, const uint8_t address[HASH_BYTES])
 {
-    uint32_t at = *bucket_of(pool, &pool->sender_table, address);
+    uint32_t at = *bucket_of(&pool->sender_table, address);
     while (at != POOL_NONE && memcmp(pool->sender[at].address, address, HASH_BYTES) != 0) {
         at = pool->sender[at].chain;
     }
@@ -109,7 +105,7 @@ uint32_t pool_find_sender(const struct mempool *pool, const uint8_t address[HASH
 
 uint32_t pool_find_ghost(const struct mempool *pool, const uint8_t id[HASH_BYTES])
 {
-    uint32_t at = *bucket_of(pool, &pool->ghost_table, id);
+    uint32_t at = *bucket_of(&pool->ghost_table, id);
     while (at != POOL_NONE && memcmp(pool->ghost[at], id, HASH_BYTES) != 0) {
         at = pool->ghost_chain[at];
     }
@@ -118,14 +114,14 @@ uint32_t pool_find_ghost(const struct mempool *pool, const uint8_t id[HASH_BYTES
 
 void pool_index_entry(struct mempool *pool, uint32_t at)
 {
-    uint32_t *bucket = bucket_of(pool, &pool->id_table, pool->entry[at].id);
+    uint32_t *bucket = bucket_of(&pool->id_table, pool->entry[at].id);
     pool->entry[at].chain = *bucket;
     *bucket = at;
 }
 
 void pool_unindex_entry(struct mempool *pool, uint32_t at)
 {
-    uint32_t *link = bucket_of(pool, &pool->id_table, pool->entry[at].id);
+    uint32_t *link = bucket_of(&pool->id_table, pool->entry[at].id);
     while (*link != at) {
         assert(*link != POOL_NONE);
         link = &pool->entry[*link].chain;
@@ -162,7 +158,7 @@ uint32_t pool_take_sender(struct mempool *pool, const uint8_t address[HASH_BYTES
     struct sender *sender = &pool->sender[at];
     pool->sender_free = sender->chain;
     pool->sender_count++;
-    uint32_t *bucket = bucket_of(pool, &pool->sender_table, address);
+    uint32_t *bucket = bucket_of(&pool->sender_table, address);
     *sender = (struct sender){.first = POOL_NONE,
                               .last = POOL_NONE,
                               .head = POOL_NONE,
@@ -178,7 +174,7 @@ void pool_give_sender(struct mempool *pool, uint32_t at)
 {
     struct sender *sender = &pool->sender[at];
     assert(sender->count == 0 && sender->pick_at == POOL_NONE && sender->evict_at == POOL_NONE);
-    uint32_t *link = bucket_of(pool, &pool->sender_table, sender->address);
+    uint32_t *link = bucket_of(&pool->sender_table, sender->address);
     while (*link != at) {
         assert(*link != POOL_NONE);
         link = &pool->sender[*link].chain;
@@ -193,7 +189,7 @@ bool pool_add_ghost(struct mempool *pool, const uint8_t id[HASH_BYTES])
 {
     uint32_t at = pool->ghost_free;
     if (at == POOL_NONE) return false;
-    uint32_t *bucket = bucket_of(pool, &pool->ghost_table, id);
+    uint32_t *bucket = bucket_of(&pool->ghost_table, id);
     pool->ghost_free = pool->ghost_chain[at];
     memcpy(pool->ghost[at], id, HASH_BYTES);
     pool->ghost_chain[at] = *bucket;
@@ -203,7 +199,7 @@ bool pool_add_ghost(struct mempool *pool, const uint8_t id[HASH_BYTES])
 
 void pool_drop_ghost(struct mempool *pool, uint32_t at)
 {
-    uint32_t *link = bucket_of(pool, &pool->ghost_table, pool->ghost[at]);
+    uint32_t *link = bucket_of(&pool->ghost_table, pool->ghost[at]);
     while (*link != at) {
         assert(*link != POOL_NONE);
         link = &pool->ghost_chain[*link];

@@ -70,9 +70,7 @@ static enum status open_io(struct node *node)
 /* open_pools takes the memory of everything that admits transactions. */
 static enum status open_pools(struct node *node)
 {
-    uint8_t hash_key[16];
-    randombytes_buf(hash_key, sizeof hash_key);
-    TRY(mempool_open(&node->mempool, &node->options.mempool, hash_key));
+    TRY(mempool_open(&node->mempool, &node->options.mempool));
     struct verify_options verify = {
         .threads = node->options.verify_threads,
         .jobs_max = NODE_JOBS_MAX,

@@ -77,7 +77,7 @@ static void settle_commands(struct node *node, const struct block *block,
 }
 
 /* settle_accounts tells the mempool about every account whose balance or nonce the block changed: each
- * such change has a posting. */
+ * such change has a posting. Most of them are none of its senders. */
 static void settle_accounts(struct node *node, const struct block_events *events)
 {
     struct reader r = list_reader(&events->events);
@@ -88,6 +88,7 @@ static void settle_accounts(struct node *node, const struct block_events *events
         for (uint32_t j = 0; j < event.postings.count; j++) {
             struct posting posting;
             posting_read(&p, &posting);
+            if (!mempool_knows(node->mempool, posting.address)) continue;
             uint64_t nonce, balance;
             ledger_account(node->ledger, posting.address, &nonce, &balance);
             mempool_account(node->mempool, posting.address, nonce, balance);

@@ -4,8 +4,6 @@
 #include "replica/mempool.h"
 #include "tests/support_cmocka.h"
 
-static const uint8_t HASH_KEY[16] = {1, 2, 3};
-
 struct made {
     struct tx_view view;
     uint8_t bytes[600];
@@ -45,7 +43,7 @@ static struct mempool *open_pool(uint32_t txs_max)
     limits.txs_max = txs_max;
     limits.bytes_max = 1 << 20;
     struct mempool *pool;
-    assert_int_equal(mempool_open(&pool, &limits, HASH_KEY), STATUS_OK);
+    assert_int_equal(mempool_open(&pool, &limits), STATUS_OK);
     return pool;
 }
 
@@ -599,7 +597,7 @@ static void mempool_agrees_with_a_naive_model(void **state)
                                         .nonce_gap_max = 3,
                                         .replace_bump_bps = 1000};
         struct mempool *pool;
-        assert_int_equal(mempool_open(&pool, &limits, HASH_KEY), STATUS_OK);
+        assert_int_equal(mempool_open(&pool, &limits), STATUS_OK);
         struct model model = {.height = 1};
         for (int i = 0; i < MODEL_SENDERS; i++) {
             model.balance[i] = 400;
@@ -646,7 +644,7 @@ static void mempool_eviction_is_all_or_nothing(void **state)
     limits.txs_max = 2000;
     limits.bytes_max = TX_BYTES_MAX + MEMPOOL_UNIT_BYTES + 1;
     struct mempool *pool;
-    assert_int_equal(mempool_open(&pool, &limits, HASH_KEY), STATUS_OK);
+    assert_int_equal(mempool_open(&pool, &limits), STATUS_OK);
     uint64_t count = 0;
     while (admit(pool, (uint8_t)(count % 200), count / 200, 10) == MEMPOOL_ADDED) {
         count++;
