@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+"""Mutation testing: are the tests able to fail?
+
+    bash tests/coverage.sh                        which test runs which line (once)
+    chrt -i 0 python3 tests/mutants.py            200 mutants of log/ and apply/, seed 1
+    python3 tests/mutants.py --again              only those that survived the last run, or were not run
+    python3 tests/mutants.py --only log/block.c --count 20 --seed 7
+    python3 tests/mutants.py --show m0042         the change that a mutant makes
+
+A mutant is one small wrong change of the source (the operators are in tests/mutants_make.py): drawn
+by seed, spread over the files by their lines of code. Each is compiled, then the unit, model, fault and crash
+tests that run a changed line are run, those named like its file first, then the quickest, until one fails. Verdicts:
+
+    killed     a test failed, or used many times its usual processor time, or gigabytes of memory
+    survived   none did
+    same       the compiler makes the same object of it (not counted)
+    listed     tests/mutants_equivalent.txt says why it changes no behaviour (not counted)
+    invalid    it does not compile (not counted)
+
+What is not mutated, because it states what cannot happen: conditions of assert, _Static_assert and CHECK.
+Exit status 0 if at least --goal percent of the counted mutants are killed.
+"""
+import argparse
+import collections
+import concurrent.futures
+import hashlib
+import json
+import os
+import queue
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+import mutants_make  # pylint: disable=wrong-import-position
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+PROFILES = os.path.join(ROOT, 'build-coverage', 'profiles')
+EQUIVALENT = os.path.join(ROOT, 'tests', 'mutants_equivalent.txt')
+MEMORY_MAX = 3 << 30
+FILE_MAX = 4 << 30
+FLAGS = ['-DCMAKE_BUILD_TYPE=Debug', '-DCMAKE_C_FLAGS_DEBUG=-O1', '-DCMAKE_C_FLAGS=-w', '-DCAIRN_WERROR=OFF',
+         '-DCMAKE_C_COMPILER=gcc', '-G', 'Ninja']
+
+
+def run(command, **options):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+# ---- which test runs which line ----
+
+def tool(name):
+    """The version of an LLVM tool that fits the clang of build-coverage."""
+    found = shutil.which(name)
+    return found or os.path.join(os.path.dirname(os.path.realpath(shutil.which('clang'))), name)
+
+
+def lines_of_test(name):
+    """{file: set of lines that the test runs}"""
+    profile = os.path.join(PROFILES, name)
+    run([tool('llvm-profdata'), 'merge', '-sparse', profile + '.profraw', '-o', profile + '.profdata'])
+    text = subprocess.run([tool('llvm-cov'), 'export', '-format=lcov', '-instr-profile', profile + '.profdata',
+                           os.path.join(ROOT, 'build-coverage', name)], check=True, stdout=subprocess.PIPE, text=True)
+    lines, current = {}, None
+    for row in text.stdout.splitlines():
+        if row.startswith('SF:'):
+            current = lines.setdefault(os.path.relpath(row[3:], ROOT), set())
+        elif row.startswith('DA:'):
+            line, count = row[3:].split(',')[:2]
+            if int(count):
+                current.add(int(line))
+    return lines
+
+
+def load_map(skip, by_lines):
+    """{test: {file: lines}}; made by tests/coverage.sh. Without it every test may run every line: None."""
+    names = sorted(n[:-2] for n in os.listdir(os.path.join(ROOT, 'tests')) if re.fullmatch(r'test_\w+\.c', n))
+    names = [name for name in names if name not in skip]
+    if not by_lines:
+        return {name: None for name in names}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return dict(zip(names, pool.map(lines_of_test, names)))
+
+
+# ---- one worker: a copy of the sources and its build ----
+
+class Worker:
+    def __init__(self, folder):
+        self.source = os.path.join(folder, 'source')
+        self.build = os.path.join(self.source, 'build')
+        self.scratch = os.path.join(folder, 'tmp')
+        self.objects, self.sums = {}, {}
+        self.changed, self.original = None, None
+
+    def prepare(self):
+        os.makedirs(self.scratch, exist_ok=True)
+        names = run(['git', 'ls-files', '-co', '--exclude-standard'], cwd=ROOT).stdout.split('\n')
+        for name in filter(None, names):
+            source, copy = os.path.join(ROOT, name), os.path.join(self.source, name)
+            if not os.path.isfile(source):
+                continue
+            with open(source, 'rb') as file:
+                text = file.read()
+            if os.path.exists(copy):
+                with open(copy, 'rb') as file:
+                    if file.read() == text:
+                        continue
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            with open(copy, 'wb') as file:
+                file.write(text)
+        run(['cmake', '-S', self.source, '-B', self.build] + FLAGS)
+        run(['ninja', '-C', self.build, '-j', '1', 'cairn_test_support'])  # all libraries; tests when they are run
+        for folder in ('log', 'apply'):
+            for base, _, files in os.walk(os.path.join(self.build, folder)):
+                for file in files:
+                    if file.endswith('.c.o'):
+                        self.objects[f'{folder}/{file[:-2]}'] = os.path.join(base, file)
+        self.sums = {name: digest(path) for name, path in self.objects.items()}
+
+    def apply(self, mutant):
+        self.restore()
+        self.changed = mutant.file
+        with open(os.path.join(self.source, mutant.file), encoding='utf-8') as file:
+            self.original = file.read()
+        self.write(mutant.file, mutant.text)
+
+    def restore(self):
+        if self.changed:
+            self.write(self.changed, self.original)
+        self.changed = None
+
+    def write(self, name, text):
+        with open(os.path.join(self.source, name), 'w', encoding='utf-8') as file:
+            file.write(text)
+
+    def make(self, target):
+        return subprocess.run(['ninja', '-C', self.build, '-j', '1', target], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    def compile(self, mutant):
+        """None: does not compile; False: the same object; True: another one."""
+        if mutant.file.endswith('.h'):
+            return True
+        path = self.objects[mutant.file]
+        if not self.make(os.path.relpath(path, self.build)):
+            return None
+        return digest(path) != self.sums[mutant.file]
+
+    def test(self, name, cpu_seconds, wall_seconds):
+        """'' if the test passes, else how it failed, and the processor time it took. What it leaves in
+        /tmp stays in a folder of its own, if mounting is allowed."""
+        if not self.make(name):
+            return 'link', 0.0
+        command = ['./build/' + name]
+        if os.geteuid() == 0:
+            command = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /tmp && exec "$@"', self.scratch] + command
+        limit = int(cpu_seconds) + 1
+
+        def limits():
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 2))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_MAX, FILE_MAX))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        child = subprocess.Popen(command, cwd=self.source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 stdin=subprocess.DEVNULL, preexec_fn=limits, start_new_session=True)
+        verdict, end = None, time.monotonic() + wall_seconds
+        while verdict is None:
+            try:
+                code = child.wait(0.05 if wall_seconds - (end - time.monotonic()) < 2 else 0.5)
+                verdict = '' if code == 0 else 'time' if code in (-signal.SIGXCPU, -signal.SIGKILL) else 'fails'
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > end:
+                    verdict = 'hangs'
+                elif resident_bytes(child.pid) > MEMORY_MAX:
+                    verdict = 'memory'
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        os.makedirs(self.scratch, exist_ok=True)
+        return verdict, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def digest(path):
+    with open(path, 'rb') as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def resident_bytes(pid):
+    try:
+        with open(f'/proc/{pid}/statm', encoding='ascii') as file:
+            return int(file.read().split()[1]) * 4096
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+# ---- the run ----
+
+def load_equivalent():
+    """{(file, before, after): reason}"""
+    listed = {}
+    if os.path.exists(EQUIVALENT):
+        with open(EQUIVALENT, encoding='utf-8') as file:
+            rows = [row.rstrip('\n') for row in file if row.strip() and not row.startswith('#')]
+        for at in range(0, len(rows), 4):
+            file, before, after, reason = (row.strip() for row in rows[at:at + 4])
+            listed[file, before.removeprefix('- '), after.removeprefix('+ ')] = reason
+    return listed
+
+
+def judge(worker, mutant, lines, usual, listed):
+    """(verdict, by which test, how)"""
+    if (mutant.file, mutant.before, mutant.after) in listed:
+        return 'listed', '', listed[mutant.file, mutant.before, mutant.after]
+    worker.apply(mutant)
+    compiled = worker.compile(mutant)
+    if compiled is None:
+        return 'invalid', '', ''
+    if compiled is False:
+        return 'same', '', ''
+    touched = set(range(mutant.line, mutant.line_end + 1))
+    parts = set(re.split(r'[_.]', os.path.basename(mutant.file)))
+    near = lambda test: -len(parts & set(test.split('_')[1:]))  # tests named like the file first
+    tests = [t for t in sorted(usual, key=lambda test: (near(test), usual[test]))
+             if lines[t] is None or touched & lines[t].get(mutant.file, set())]
+    for test in tests:
+        how, _ = worker.test(test, 10 + 8 * usual[test], 60 + 20 * usual[test])
+        if how:
+            return ('invalid' if how == 'link' else 'killed'), test, how
+    return 'survived', '', f'{len(tests)} tests run this line'
+
+
+def measure(worker, names):
+    """The usual processor time of tests on the unchanged sources; all must pass."""
+    usual = {}
+    for name in names:
+        how, seconds = worker.test(name, 900, 1800)
+        if how:
+            sys.exit(f'mutants: {name} {how} on the unchanged sources')
+        usual[name] = max(seconds, 0.01)
+    return usual
+
+
+def same_mutant(row, mutant):
+    return all(row[name] == getattr(mutant, name) for name in ('id', 'file', 'line', 'before', 'after'))
+
+
+def kept_rows(path, mutants):
+    """Verdicts of an earlier run on these mutants that need no second look."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding='utf-8') as file:
+        earlier = {row['id']: row for row in json.load(file) if row['verdict'] != 'survived'}
+    return [earlier[m.id] for m in mutants if m.id in earlier and same_mutant(earlier[m.id], m)]
+
+
+def report(rows, path, seconds):
+    counts = collections.Counter(row['verdict'] for row in rows)
+    counted = counts['killed'] + counts['survived']
+    per_file = collections.defaultdict(collections.Counter)
+    for row in rows:
+        per_file[row['file']][row['verdict']] += 1
+    out = []
+    out.append(f'{"file":26} {"killed":>7} {"survived":>9} {"same":>5} {"listed":>7} {"invalid":>8}')
+    for file in sorted(per_file):
+        c = per_file[file]
+        out.append(f'{file:26} {c["killed"]:7} {c["survived"]:9} {c["same"]:5} {c["listed"]:7} {c["invalid"]:8}')
+    out.append('')
+    for row in sorted(rows, key=lambda r: r['id']):
+        how = f'{row["test"]} {row["how"]}'.strip()
+        out.append(f'{row["id"]} {row["verdict"]:8} {row["operator"]:12} {row["file"]}:{row["line"]}  {how}')
+        if row['verdict'] == 'survived':
+            out.append(f'      - {row["before"]}\n      + {row["after"]}')
+    share = 100.0 * counts['killed'] / counted if counted else 0.0
+    out.append('')
+    out.append(f'{counted} mutants counted, {counts["killed"]} killed ({share:.1f} %), {counts["survived"]} survived; '
+               f'not counted: {counts["same"]} same object, {counts["listed"]} listed as equivalent, '
+               f'{counts["invalid"]} invalid; {seconds:.0f} s')
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write('\n'.join(out) + '\n')
+    print('\n'.join(out))
+    return share
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--count', type=int, default=200)
+    parser.add_argument('--jobs', type=int, default=2)
+    parser.add_argument('--goal', type=float, default=90.0)
+    parser.add_argument('--only', action='append', default=[], help='a file; may be repeated')
+    parser.add_argument('--id', action='append', default=[], help='only these mutants of the drawn ones')
+    parser.add_argument('--skip', action='append', default=[], help='a test that is not run; may be repeated')
+    parser.add_argument('--all-tests', action='store_true', help='do without tests/coverage.sh: any test may kill')
+    parser.add_argument('--again', action='store_true', help='keep the verdicts of the last run but "survived"')
+    parser.add_argument('--show', help='print the change of one mutant and end')
+    parser.add_argument('--build', default=os.path.join(ROOT, 'build-mutants'))
+    arguments = parser.parse_args()
+
+    mutants = mutants_make.draw(ROOT, arguments.seed, arguments.count, arguments.only)
+    if arguments.show:
+        for m in mutants:
+            if m.id == arguments.show:
+                print(f'{m.file}:{m.line} {m.operator}\n- {m.before}\n+ {m.after}')
+        return 0
+    if arguments.id:
+        mutants = [m for m in mutants if m.id in arguments.id]
+    start = time.monotonic()
+    lines, listed = load_map(arguments.skip, not arguments.all_tests), load_equivalent()
+    workers = [Worker(os.path.join(arguments.build, str(i))) for i in range(arguments.jobs)]
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(Worker.prepare, workers))
+    usual_path = os.path.join(arguments.build, 'usual.json')
+    usual = {}
+    if os.path.exists(usual_path):
+        with open(usual_path, encoding='utf-8') as file:
+            usual = json.load(file)
+    usual = {name: seconds for name, seconds in usual.items() if name in lines}
+    usual.update(measure(workers[0], sorted(set(lines) - set(usual))))
+    with open(usual_path, 'w', encoding='utf-8') as file:
+        json.dump(usual, file)
+    idle = queue.Queue()
+    for worker in workers:
+        idle.put(worker)
+
+    rows_path = os.path.join(arguments.build, 'rows.json')
+    rows = kept_rows(rows_path, mutants) if arguments.again else []
+    kept = {row['id'] for row in rows}
+    writing = threading.Lock()
+
+    def one(mutant):
+        worker = idle.get()
+        try:
+            verdict, test, how = judge(worker, mutant, lines, usual, listed)
+        finally:
+            idle.put(worker)
+        row = {'id': mutant.id, 'verdict': verdict, 'test': test, 'how': how, 'file': mutant.file, 'line': mutant.line,
+               'operator': mutant.operator, 'before': mutant.before, 'after': mutant.after}
+        print(f'{mutant.id} {verdict} {mutant.file}:{mutant.line} {mutant.operator} {test} {how}', file=sys.stderr, flush=True)
+        with writing:
+            rows.append(row)
+            with open(rows_path, 'w', encoding='utf-8') as file:
+                json.dump(rows, file, indent=1)
+
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(one, [m for m in mutants if m.id not in kept]))
+    for worker in workers:
+        worker.restore()
+    return report(rows, os.path.join(arguments.build, 'report.txt'), time.monotonic() - start) < arguments.goal
+
+
+if __name__ == '__main__':
+    sys.exit(main())
