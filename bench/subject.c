@@ -37,7 +37,7 @@ double samples_at(struct samples *samples, unsigned permille)
 /* ---- the journal ---- */
 
 /* Who asked for an operation. */
-enum ask { ASK_WRITE, ASK_SYNC, ASK_SUPER };
+enum ask { ASK_WRITE, ASK_SUPER };
 
 struct subject {
     char dir[1024];
@@ -126,12 +126,7 @@ double subject_recover(struct subject *subject)
 
 static bool next_op(struct journal *journal, enum ask ask, struct io_op *op)
 {
-    switch (ask) {
-    case ASK_WRITE: return journal_next_write(journal, op);
-    case ASK_SYNC: return journal_next_sync(journal, op);
-    case ASK_SUPER: break;
-    }
-    return journal_next_super(journal, op);
+    return ask == ASK_WRITE ? journal_next_write(journal, op) : journal_next_super(journal, op);
 }
 
 static void submit_all(struct subject *subject, enum ask ask)
@@ -152,11 +147,10 @@ static void complete(struct subject *subject, struct io_op *op)
     subject->used[slot] = false;
     subject->in_flight--;
     must(op->status);
-    switch (subject->ask[slot]) {
-    case ASK_WRITE: must(journal_written(subject->journal, op)); return;
-    case ASK_SYNC: must(journal_synced(subject->journal, op)); return;
-    case ASK_SUPER: must(journal_super_done(subject->journal, op)); return;
-    }
+    if (subject->ask[slot] == ASK_WRITE)
+        must(journal_written(subject->journal, op));
+    else
+        must(journal_super_done(subject->journal, op));
 }
 
 /* The node's housekeeping, see replica/node_disk.c. */
@@ -187,7 +181,6 @@ static void turn(struct subject *subject)
     size_t count;
     housekeep(subject);
     submit_all(subject, ASK_WRITE);
-    submit_all(subject, ASK_SYNC);
     submit_all(subject, ASK_SUPER);
     must(io_poll(&subject->io, POLL_US, done, OPS, &count));
     for (size_t i = 0; i < count; i++) {

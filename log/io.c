@@ -140,7 +140,7 @@ void io_wake(struct io *io)
 
 void io_perform(struct io *io, struct io_op *op)
 {
-    assert(op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_SYNC);
+    assert(op->kind <= IO_WRITE_SYNC);
     op->error = 0;
     op->done = 0;
     switch (op->kind) {
@@ -149,8 +149,12 @@ void io_perform(struct io *io, struct io_op *op)
         if (op->status == STATUS_OK && op->done < op->count) op->status = STATUS_TRUNCATED;
         return;
     case IO_WRITE:
+    case IO_WRITE_SYNC:
         op->status = io_write_at(io, op->file, op->offset, op->buffer, op->count);
         if (op->status == STATUS_OK) op->done = op->count;
+        if (op->status == STATUS_OK && op->kind == IO_WRITE_SYNC) {
+            op->status = io_file_sync(io, op->file);
+        }
         return;
     case IO_SYNC: op->status = io_file_sync(io, op->file); return;
     case IO_ACCEPT:

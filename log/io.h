@@ -15,6 +15,11 @@
  *                      never on the loop and never as O_DSYNC. It covers the writes completed
  *                      before it was submitted. A failure is final: the file is never trusted again
  *                      (errors on files of record are fatal to signing and are not retried).
+ *   IO_WRITE_SYNC      IO_WRITE, then fdatasync, both on one of the flusher threads of the lane:
+ *                      STATUS_OK means durable. The lane of the journal has two threads, so that
+ *                      one operation is written while the one before is synced; they may complete
+ *                      in either order. Once one has failed to sync, all that follow on the lane
+ *                      fail too: the kernel reports an error to one caller only.
  *   IO_ACCEPT          `file` is the listening socket; on success it becomes the new connection.
  *   IO_CONNECT         makes the socket: `file` is set when io_submit returns, and -1 after a
  *                      failure. The kernel gives up after about 15 s.
@@ -45,17 +50,17 @@
 #define IO_PATH_MAX 1024 /* with the terminating zero */
 #define IO_ALIGN    4096 /* of buffer, offset and count of direct files */
 
-enum io_kind { IO_READ, IO_WRITE, IO_SYNC, IO_ACCEPT, IO_CONNECT, IO_RECV, IO_SEND };
+enum io_kind { IO_READ, IO_WRITE, IO_SYNC, IO_WRITE_SYNC, IO_ACCEPT, IO_CONNECT, IO_RECV, IO_SEND };
 
 enum io_lane { IO_LANE_JOURNAL, IO_LANE_OTHER, IO_LANE_COUNT };
 
 struct io_op {
     enum io_kind kind;
-    enum io_lane lane;   /* IO_SYNC */
+    enum io_lane lane;   /* IO_SYNC, IO_WRITE_SYNC */
     int file;            /* from io_open, io_listen, IO_ACCEPT or IO_CONNECT */
-    uint8_t *buffer;     /* IO_READ, IO_WRITE, IO_RECV, IO_SEND */
+    uint8_t *buffer;     /* all transfers */
     size_t count;        /* bytes wanted, at least 1 */
-    uint64_t offset;     /* IO_READ, IO_WRITE */
+    uint64_t offset;     /* of files */
     uint64_t tag;        /* the caller's, untouched */
     void *owner;         /* the caller's, untouched */
     const void *address; /* IO_CONNECT: struct sockaddr */
@@ -112,7 +117,7 @@ struct io {
     void *self;
 };
 
-/* io_uring_init, io_posix_init start a driver with its two flusher threads and room for
+/* io_uring_init, io_posix_init start a driver with its flusher threads and room for
  * `ops_max` (1 to 16384) operations in flight. io_auto_init takes uring if the kernel permits it,
  * else posix. The thread that first submits or polls is the loop thread.
  * STATUS_UNSUPPORTED: io_uring is forbidden or absent here; STATUS_RANGE: ops_max is out of range.

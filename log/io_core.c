@@ -35,17 +35,46 @@ struct io_op *io_queue_pop(struct io_queue *queue)
     return op;
 }
 
-/* Takes the oldest waiting sync and all others of its file: they were submitted before the
- * fdatasync that follows, so one covers them all. */
+/* Takes the oldest waiting operation. With a sync go all others of its file: they were submitted
+ * before the fdatasync that follows, so one covers them all. */
 static struct io_queue flusher_take(struct io_flusher *flusher)
 {
     struct io_queue group = {0}, rest = {0};
-    int file = flusher->waiting.first->file;
+    io_queue_push(&group, io_queue_pop(&flusher->waiting));
+    if (group.first->kind == IO_WRITE_SYNC) return group;
     for (struct io_op *op; (op = io_queue_pop(&flusher->waiting)) != NULL;) {
-        io_queue_push(op->file == file ? &group : &rest, op);
+        bool same = op->kind == IO_SYNC && op->file == group.first->file;
+        io_queue_push(same ? &group : &rest, op);
     }
     flusher->waiting = rest;
     return group;
+}
+
+/* Answers an errno, 0 if all went well. */
+static int flusher_sync(struct io_flusher *flusher, const struct io_op *op)
+{
+    bool sticks = op->kind == IO_WRITE_SYNC;
+    pthread_mutex_lock(&flusher->syncing);
+    int error = sticks ? flusher->error : 0;
+    if (error == 0) {
+        int result;
+        IO_REPEAT(result, fdatasync(op->file));
+        error = result == 0 ? 0 : errno;
+    }
+    if (sticks) flusher->error = error;
+    pthread_mutex_unlock(&flusher->syncing);
+    return error;
+}
+
+static void flusher_perform(struct io_flusher *flusher, struct io_queue *group)
+{
+    struct io_op *first = group->first;
+    if (first->kind == IO_WRITE_SYNC) io_op_run(first);
+    if (first->status != STATUS_OK) return;
+    int error = flusher_sync(flusher, first);
+    for (struct io_op *op = first; op != NULL && error != 0; op = op->next) {
+        io_op_fail(op, error);
+    }
 }
 
 static void *flusher_run(void *argument)
@@ -63,39 +92,53 @@ static void *flusher_run(void *argument)
         if (flusher->waiting.first == NULL) break;
         struct io_queue group = flusher_take(flusher);
         pthread_mutex_unlock(&core->lock);
-        int result;
-        IO_REPEAT(result, fdatasync(group.first->file));
-        int error = result == 0 ? 0 : errno;
+        flusher_perform(flusher, &group);
         pthread_mutex_lock(&core->lock);
+        /* Whoever put the first there has woken the loop, which takes all of them at once. */
+        bool first = core->flushed.first == NULL;
         for (struct io_op *op; (op = io_queue_pop(&group)) != NULL;) {
-            if (error != 0) io_op_fail(op, error);
             io_queue_push(&core->flushed, op);
         }
-        io_core_wake(core);
+        pthread_mutex_unlock(&core->lock);
+        if (first) io_core_wake(core);
+        pthread_mutex_lock(&core->lock);
     }
     pthread_mutex_unlock(&core->lock);
     return NULL;
 }
 
 /* Flushers take no signals: those belong to the thread that handles them. */
+static bool flusher_start_thread(struct io_flusher *flusher)
+{
+    sigset_t all, before;
+    pthread_t *thread = &flusher->threads[flusher->thread_count];
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, flusher_run, flusher);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) return false;
+    bool journal = flusher->lane == IO_LANE_JOURNAL;
+    (void)pthread_setname_np(*thread, journal ? "flush-journal" : "flush-other");
+    flusher->thread_count++;
+    return true;
+}
+
 static enum status flusher_start(struct io_core *core, enum io_lane lane)
 {
     struct io_flusher *flusher = &core->flusher[lane];
     *flusher = (struct io_flusher){.core = core, .lane = lane};
     if (pthread_cond_init(&flusher->wanted, NULL) != 0) return STATUS_NO_MEMORY;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&flusher->thread, NULL, flusher_run, flusher);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) {
+    if (pthread_mutex_init(&flusher->syncing, NULL) != 0) {
         pthread_cond_destroy(&flusher->wanted);
         return STATUS_NO_MEMORY;
     }
-    (void)pthread_setname_np(flusher->thread,
-                             lane == IO_LANE_JOURNAL ? "flush-journal" : "flush-other");
     core->flusher_count++;
-    return STATUS_OK;
+    unsigned wanted = lane == IO_LANE_JOURNAL ? IO_LANE_THREADS_MAX : 1;
+    bool started = true;
+    while (started && flusher->thread_count < wanted) {
+        started = flusher_start_thread(flusher);
+    }
+    return started ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 enum status io_core_init(struct io_core *core, unsigned ops_max)
@@ -118,18 +161,26 @@ enum status io_core_init(struct io_core *core, unsigned ops_max)
     return STATUS_OK;
 }
 
+static void flusher_stop(struct io_flusher *flusher)
+{
+    for (unsigned i = 0; i < flusher->thread_count; i++) {
+        pthread_join(flusher->threads[i], NULL);
+    }
+    pthread_mutex_destroy(&flusher->syncing);
+    pthread_cond_destroy(&flusher->wanted);
+}
+
 void io_core_deinit(struct io_core *core)
 {
     assert(core->ops_count == 0);
     pthread_mutex_lock(&core->lock);
     core->stopping = true;
     for (unsigned i = 0; i < core->flusher_count; i++) {
-        pthread_cond_signal(&core->flusher[i].wanted);
+        pthread_cond_broadcast(&core->flusher[i].wanted);
     }
     pthread_mutex_unlock(&core->lock);
     for (unsigned i = 0; i < core->flusher_count; i++) {
-        pthread_join(core->flusher[i].thread, NULL);
-        pthread_cond_destroy(&core->flusher[i].wanted);
+        flusher_stop(&core->flusher[i]);
     }
     pthread_mutex_destroy(&core->lock);
     close(core->event);
@@ -140,8 +191,9 @@ void io_core_flush(struct io_core *core, struct io_op *op)
     struct io_flusher *flusher = &core->flusher[op->lane];
     pthread_mutex_lock(&core->lock);
     io_queue_push(&flusher->waiting, op);
-    pthread_cond_signal(&flusher->wanted);
     pthread_mutex_unlock(&core->lock);
+    /* After the lock is free: whoever wakes would only run into it. */
+    pthread_cond_signal(&flusher->wanted);
 }
 
 void io_core_collect(struct io_core *core)
@@ -243,6 +295,7 @@ bool io_op_advance(struct io_op *op, int64_t result)
     switch (op->kind) {
     case IO_READ:
     case IO_WRITE:
+    case IO_WRITE_SYNC:
     case IO_SEND:
         op->done += (size_t)result;
         assert(op->done <= op->count);

@@ -2,13 +2,17 @@
  *
  * struct io_core is the part of a driver that does not depend on how data moves: the count of
  * operations in flight, the completed ones that wait for io_poll, the eventfd that ends a wait, and
- * one flusher thread for each lane. An operation is on exactly one of these lists at a time, linked
+ * the flusher threads of each lane. An operation is on exactly one of these lists at a time, linked
  * through its `next`; so no queue allocates and each is bounded by ops_max.
  *
  *   loop thread    submit -> [kernel | pending socket | waiting of a lane] -> ready -> io_poll
- *   flusher        waiting of its lane -> fdatasync -> flushed, then the eventfd
+ *   flusher        waiting of its lane -> [pwrite,] fdatasync -> flushed, then the eventfd
  *
  * `lock` guards `waiting`, `flushed` and `stopping`; all else belongs to the loop thread.
+ *
+ * Syncs of a lane follow each other, under its `syncing`, and the first failure of an IO_WRITE_SYNC
+ * stays in `error`: a failed write-back is reported once, so of two threads that sync one file at a
+ * time the wrong one might hear of it, and the other would call lost bytes durable.
  */
 #ifndef CAIRN_LOG_IO_INTERNAL_H
 #define CAIRN_LOG_IO_INTERNAL_H
@@ -31,6 +35,8 @@
     } while (0)
 /* More operations in flight than this are refused at start: the ring must hold them all. */
 #define IO_OPS_MAX 16384
+/* So many IO_WRITE_SYNC of the journal are under way at a time: its window (log/journal.h). */
+#define IO_LANE_THREADS_MAX 2
 
 struct io_queue {
     struct io_op *first, *last;
@@ -40,10 +46,13 @@ struct io_core;
 
 struct io_flusher {
     struct io_core *core;
-    pthread_t thread;
+    pthread_t threads[IO_LANE_THREADS_MAX];
+    unsigned thread_count; /* that run */
     pthread_cond_t wanted;
     struct io_queue waiting;
     enum io_lane lane;
+    pthread_mutex_t syncing;
+    int error; /* errno of the first IO_WRITE_SYNC that could not be synced */
 };
 
 struct io_core {
@@ -53,7 +62,7 @@ struct io_core {
     pthread_mutex_t lock;
     struct io_queue flushed;
     bool stopping;
-    unsigned flusher_count; /* threads that run */
+    unsigned flusher_count; /* that were made */
     struct io_flusher flusher[IO_LANE_COUNT];
 };
 
@@ -64,7 +73,7 @@ struct io_op *io_queue_pop(struct io_queue *queue); /* NULL when empty */
 MUST_CHECK enum status io_core_init(struct io_core *core, unsigned ops_max);
 /* io_core_deinit ends the threads; no operation may be in flight. */
 void io_core_deinit(struct io_core *core);
-/* io_core_flush hands an IO_SYNC to the flusher of its lane. */
+/* io_core_flush hands an IO_SYNC or IO_WRITE_SYNC to the flushers of its lane. */
 void io_core_flush(struct io_core *core, struct io_op *op);
 /* io_core_collect moves what the flushers finished to `ready`. */
 void io_core_collect(struct io_core *core);
@@ -84,7 +93,7 @@ bool io_op_socket(struct io_op *op, bool nonblocking);
 /* io_op_advance takes the result of one system call (bytes, a descriptor or a negative errno) into
  * the operation. true: it is complete, status set; false: try the rest, from `done` on. */
 bool io_op_advance(struct io_op *op, int64_t result);
-/* io_op_run carries an IO_READ or IO_WRITE out with pread and pwrite. */
+/* io_op_run carries an IO_READ, IO_WRITE, or the write of an IO_WRITE_SYNC out with pread and pwrite. */
 void io_op_run(struct io_op *op);
 
 /* The blocking functions, the same for both drivers; `self` is not used. */

@@ -77,7 +77,8 @@ static enum status posix_submit(void *self, struct io_op *op)
     core->ops_count++;
     io_op_start(op);
     switch (op->kind) {
-    case IO_SYNC: io_core_flush(core, op); return STATUS_OK;
+    case IO_SYNC:
+    case IO_WRITE_SYNC: io_core_flush(core, op); return STATUS_OK;
     case IO_READ:
     case IO_WRITE: io_op_run(op); break;
     default:

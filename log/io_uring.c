@@ -1,4 +1,5 @@
-/* The uring driver: io_uring moves the data, a flusher thread's fdatasync makes it durable.
+/* The uring driver: io_uring moves the data, a flusher thread's fdatasync makes it durable. Only
+ * IO_WRITE_SYNC is carried out by a flusher as a whole: one way there and back instead of two.
  *
  * The ring starts disabled and is enabled by the thread that first submits or polls, so that
  * SINGLE_ISSUER binds it to the loop and not to whoever made it. The eventfd is watched by a
@@ -65,7 +66,8 @@ static void uring_prepare(struct uring *uring, struct io_op *op)
     case IO_CONNECT: io_uring_prep_connect(sqe, op->file, op->address, op->address_bytes); break;
     case IO_RECV: io_uring_prep_recv(sqe, op->file, at, count, 0); break;
     case IO_SEND: io_uring_prep_send(sqe, op->file, at, count, MSG_NOSIGNAL); break;
-    case IO_SYNC: assert(false); break;
+    case IO_SYNC:
+    case IO_WRITE_SYNC: assert(false); break;
     }
     io_uring_sqe_set_data(sqe, op);
 }
@@ -78,7 +80,7 @@ static enum status uring_submit(void *self, struct io_op *op)
     TRY(uring_enable(uring));
     core->ops_count++;
     io_op_start(op);
-    if (op->kind == IO_SYNC) {
+    if (op->kind == IO_SYNC || op->kind == IO_WRITE_SYNC) {
         io_core_flush(core, op);
     } else if (op->kind == IO_CONNECT && !io_op_socket(op, false)) {
         io_queue_push(&core->ready, op);

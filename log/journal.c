@@ -175,7 +175,7 @@ void journal_set_safety(struct journal *journal, const struct journal_safety *sa
     journal->safety = *safety;
 }
 
-/* ---- writing and syncing ---- */
+/* ---- writing ---- */
 
 bool journal_next_write(struct journal *journal, struct io_op *op)
 {
@@ -196,7 +196,7 @@ bool journal_next_write(struct journal *journal, struct io_op *op)
                                   .safety = journal->safety};
     uint8_t *group = entry->pad ? journal->pad_buffer : journal->buffers[entry->buffer];
     journal->prev = group_seal(group, &header, journal->incarnation);
-    *op = (struct io_op){.kind = IO_WRITE,
+    *op = (struct io_op){.kind = IO_WRITE_SYNC,
                          .lane = IO_LANE_JOURNAL,
                          .file = journal->file,
                          .buffer = group,
@@ -208,49 +208,23 @@ bool journal_next_write(struct journal *journal, struct io_op *op)
 
 enum status journal_written(struct journal *journal, const struct io_op *op)
 {
-    assert(op->kind == IO_WRITE && op->file == journal->file);
-    assert(op->tag > journal->written_seq && op->tag <= journal->sent_seq);
+    assert(op->kind == IO_WRITE_SYNC && op->file == journal->file);
+    assert(op->tag > journal->durable_seq && op->tag <= journal->sent_seq);
     if (op->status != STATUS_OK) journal->failed = true;
     if (journal->failed) return op->status != STATUS_OK ? op->status : STATUS_ABANDONED;
     struct group_entry *entry = journal_entry(journal, op->tag);
-    assert(!entry->written);
-    entry->written = true;
+    assert(!entry->synced);
+    entry->synced = true;
     if (!entry->pad) journal->buffer_used[entry->buffer] = false;
-    while (journal->written_seq < journal->sent_seq &&
-           journal_entry(journal, journal->written_seq + 1)->written) {
-        journal->written_seq++;
-    }
-    journal->stats.group_count++;
-    journal->stats.written_bytes += op->count;
-    return STATUS_OK;
-}
-
-bool journal_next_sync(struct journal *journal, struct io_op *op)
-{
-    if (journal->failed || journal->sync_in_flight) return false;
-    if (journal->written_seq <= journal->durable_seq) return false;
-    *op = (struct io_op){.kind = IO_SYNC,
-                         .lane = IO_LANE_JOURNAL,
-                         .file = journal->file,
-                         .tag = journal->written_seq};
-    journal->sync_seq = journal->written_seq;
-    journal->sync_in_flight = true;
-    return true;
-}
-
-enum status journal_synced(struct journal *journal, const struct io_op *op)
-{
-    assert(op->kind == IO_SYNC && op->file == journal->file);
-    assert(journal->sync_in_flight && op->tag == journal->sync_seq);
-    journal->sync_in_flight = false;
-    if (op->status != STATUS_OK) journal->failed = true;
-    if (journal->failed) return op->status != STATUS_OK ? op->status : STATUS_ABANDONED;
-    while (journal->durable_seq < journal->sync_seq) {
-        const struct group_entry *entry = journal_entry(journal, ++journal->durable_seq);
+    while (journal->durable_seq < journal->sent_seq) {
+        entry = journal_entry(journal, journal->durable_seq + 1);
+        if (!entry->synced) break;
+        journal->durable_seq++;
         if (entry->checkpoint_lsn > 0) journal->checkpoint_lsn = entry->checkpoint_lsn;
         journal->durable_lsn = entry->first_lsn + entry->record_count - 1;
     }
-    journal->stats.sync_count++;
+    journal->stats.group_count++;
+    journal->stats.written_bytes += op->count;
     return STATUS_OK;
 }
 
@@ -360,11 +334,6 @@ enum status journal_settle(struct journal *journal)
         while (journal_next_write(journal, &op)) {
             io_perform(journal->io, &op);
             TRY(journal_written(journal, &op));
-            moved = true;
-        }
-        while (journal_next_sync(journal, &op)) {
-            io_perform(journal->io, &op);
-            TRY(journal_synced(journal, &op));
             moved = true;
         }
         while (journal_next_super(journal, &op)) {

@@ -8,8 +8,8 @@
  * Records are numbered 1, 2, 3 ... (lsn) for ever, across restarts; the journal does not look into
  * their bodies. Records that arrive while groups are on their way to the disk form the next group:
  *
- *   append --> open group --> queued --> written --> synced = durable
- *                                       (at most JOURNAL_WINDOW groups here and not yet synced)
+ *   append --> open group --> queued --> sent --> written and synced = durable
+ *                                       (at most JOURNAL_WINDOW groups sent and not yet durable)
  *
  * Sans-IO: journal_next_* describe operations, the loop or the simulator carries them out and hands
  * them back. Blocking calls are format, open, reading records at start, settle and stop.
@@ -32,7 +32,7 @@
 #define JOURNAL_SUPERBLOCK_FILE "super"
 
 #define JOURNAL_PAGE_BYTES      4096 /* groups start and end at multiples */
-#define JOURNAL_WINDOW          2    /* groups written but not synced */
+#define JOURNAL_WINDOW          2    /* groups sent but not durable */
 #define JOURNAL_RING_BYTES_DEV  (UINT64_C(64) * 1024 * 1024)
 #define JOURNAL_RING_BYTES_MAX  (UINT64_C(16) * 1024 * 1024 * 1024)
 #define JOURNAL_GROUP_BYTES_MAX (65528u * 512) /* units of a group are counted in 16 bits */
@@ -169,15 +169,12 @@ MUST_CHECK enum status journal_append(struct journal *journal, enum journal_type
 /* journal_set_safety: repeated by the headers of groups that are written from now on. */
 void journal_set_safety(struct journal *journal, const struct journal_safety *safety);
 
-/* journal_next_write: true, and *op filled (kind, file, buffer, count, offset, lane, tag), when a
- * write is to be submitted; ask again until false. `owner` is left to the caller. Writes may
- * complete in any order; journal_written takes each back. */
+/* journal_next_write: true, and *op filled (kind, file, buffer, count, offset, lane, tag), when an
+ * IO_WRITE_SYNC is to be submitted; ask again until false. `owner` is left to the caller. They may
+ * complete in any order; journal_written takes each back, and what lies before the first that is
+ * still missing is durable. */
 bool journal_next_write(struct journal *journal, struct io_op *op);
 MUST_CHECK enum status journal_written(struct journal *journal, const struct io_op *op);
-
-/* The same for syncs (IO_LANE_JOURNAL); at most one is in flight. */
-bool journal_next_sync(struct journal *journal, struct io_op *op);
-MUST_CHECK enum status journal_synced(struct journal *journal, const struct io_op *op);
 
 /* journal_durable_lsn: everything up to it survives a power cut. journal_next_lsn: what the next
  * append will get. */
@@ -218,9 +215,8 @@ struct journal_stats {
     uint64_t group_count, record_count; /* appended since open */
     uint64_t body_bytes;                /* of those records */
     uint64_t written_bytes;             /* to the ring, trailers and padding counted */
-    uint64_t sync_count;
-    uint64_t ring_bytes, free_bytes; /* the reserve counts as free */
-    uint64_t reserve_bytes;          /* what BLOCK and VOTE may not use */
+    uint64_t ring_bytes, free_bytes;    /* the reserve counts as free */
+    uint64_t reserve_bytes;             /* what BLOCK and VOTE may not use */
     uint64_t head_seq, durable_seq, tail_seq;
     uint64_t superblock_sequence, starts;
 };

@@ -98,7 +98,7 @@ struct group_entry {
     uint64_t first_lsn, checkpoint_lsn; /* highest CHECKPOINT in it, 0: none */
     uint32_t record_bytes, record_count;
     int8_t buffer; /* index, -1: PAD */
-    bool pad, written;
+    bool pad, synced;
 };
 
 struct journal_tail {
@@ -114,9 +114,9 @@ struct journal {
     struct group_entry *table; /* [table_count], by seq % table_count, for tail..head */
     uint64_t table_count;
 
-    /* tail <= durable <= written <= sent <= head, all but the tail may be tail - 1 */
+    /* tail <= durable <= sent <= head, all but the tail may be tail - 1 */
     struct journal_tail tail;
-    uint64_t durable_seq, written_seq, sent_seq, head_seq;
+    uint64_t durable_seq, sent_seq, head_seq;
     uint64_t head_offset; /* where the next group starts */
     uint64_t used_bytes;  /* from tail to head */
     uint64_t prev;        /* checksum of unit 0 of the newest sent group */
@@ -131,8 +131,7 @@ struct journal {
     uint32_t open_bytes, open_count;
     uint64_t open_first_lsn, open_checkpoint_lsn;
 
-    bool sync_in_flight, releasing, failed;
-    uint64_t sync_seq;
+    bool releasing, failed;
     struct journal_tail next_tail; /* while releasing */
     struct journal_safety safety;
 

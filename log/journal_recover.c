@@ -180,7 +180,7 @@ static enum status take_group(struct scan *scan, uint64_t bytes)
                              .record_count = header.record_count,
                              .buffer = -1,
                              .pad = header.pad,
-                             .written = true};
+                             .synced = true};
     for (uint64_t i = 0; i < bytes / UNIT_BYTES; i++) {
         scan->units[offset / UNIT_BYTES + i].live = true;
     }
@@ -382,7 +382,7 @@ static void finish(struct scan *scan)
 {
     struct journal *journal = scan->journal;
     struct journal_recovery *recovery = scan->recovery;
-    journal->sent_seq = journal->written_seq = journal->durable_seq = journal->head_seq;
+    journal->sent_seq = journal->durable_seq = journal->head_seq;
     journal->durable_lsn = journal->next_lsn - 1;
     journal->read_seq = journal->tail.seq;
     recovery->safety = journal->safety;

@@ -214,7 +214,6 @@ static enum status ask(struct node *node, enum node_slot_use use, struct io_op *
     *wanted = false;
     switch (use) {
     case NODE_SLOT_JOURNAL_WRITE: *wanted = journal_next_write(node->journal, op); return STATUS_OK;
-    case NODE_SLOT_JOURNAL_SYNC: *wanted = journal_next_sync(node->journal, op); return STATUS_OK;
     case NODE_SLOT_SUPER: *wanted = journal_next_super(node->journal, op); return STATUS_OK;
     case NODE_SLOT_CHAIN_WRITE: return chain_next_write(node->chain, op, wanted);
     case NODE_SLOT_CHAIN_SYNC: chain_next_sync(node->chain, op, wanted); return STATUS_OK;
@@ -239,8 +238,7 @@ static enum status hand_back(struct node *node, struct io_op *op)
     slot->use = NODE_SLOT_FREE;
     node->in_flight--;
     switch (use) {
-    case NODE_SLOT_JOURNAL_WRITE: return journal_written(node->journal, op);
-    case NODE_SLOT_JOURNAL_SYNC: note_sync(node, slot); return journal_synced(node->journal, op);
+    case NODE_SLOT_JOURNAL_WRITE: note_sync(node, slot); return journal_written(node->journal, op);
     case NODE_SLOT_SUPER: return journal_super_done(node->journal, op);
     case NODE_SLOT_CHAIN_WRITE: return chain_written(node->chain, op);
     case NODE_SLOT_CHAIN_SYNC: return chain_synced(node->chain, op);
@@ -312,7 +310,6 @@ static enum status pump_files(struct node *node)
 {
     if (chain_height(node->chain) > chain_durable_height(node->chain)) chain_flush(node->chain);
     TRY(submit_all(node, NODE_SLOT_JOURNAL_WRITE));
-    TRY(submit_all(node, NODE_SLOT_JOURNAL_SYNC));
     TRY(submit_all(node, NODE_SLOT_CHAIN_WRITE));
     TRY(submit_all(node, NODE_SLOT_CHAIN_SYNC));
     if (node->reader) set_head(node); /* not while the start refolds: its roots are not known */

@@ -42,7 +42,6 @@ struct node_root {
 enum node_slot_use {
     NODE_SLOT_FREE,
     NODE_SLOT_JOURNAL_WRITE,
-    NODE_SLOT_JOURNAL_SYNC,
     NODE_SLOT_SUPER,
     NODE_SLOT_CHAIN_WRITE,
     NODE_SLOT_CHAIN_SYNC,

@@ -139,7 +139,8 @@ void disk_crash(struct disk *disk)
     disk->crashed = true;
     for (size_t i = 0; i < disk->op_count; i++) {
         const struct io_op *op = disk->ops[i];
-        if (op->kind != IO_WRITE || disk_fault_errno((enum disk_fault)op->driver[0]) != 0) continue;
+        if (op->kind != IO_WRITE && op->kind != IO_WRITE_SYNC) continue;
+        if (disk_fault_errno((enum disk_fault)op->driver[0]) != 0) continue;
         disk_change_write(disk, disk->handles[op->file].node, op->offset, op->buffer, op->count,
                           (enum disk_fault)op->driver[0]);
     }

@@ -402,22 +402,28 @@ static enum status disk_driver_space(void *self, const char *path, uint64_t *fre
     return status;
 }
 
-static enum disk_class class_of(enum io_kind kind)
+static bool writes(const struct io_op *op)
 {
-    if (kind == IO_READ) return CLASS_READ;
-    return kind == IO_WRITE ? CLASS_WRITE : CLASS_SYNC;
+    return op->kind == IO_WRITE || op->kind == IO_WRITE_SYNC;
+}
+
+/* What an operation begins with: the sync of an IO_WRITE_SYNC is counted when it completes. */
+static enum disk_class class_of(const struct io_op *op)
+{
+    if (op->kind == IO_READ) return CLASS_READ;
+    return writes(op) ? CLASS_WRITE : CLASS_SYNC;
 }
 
 static enum status disk_driver_submit(void *self, struct io_op *op)
 {
     struct disk *disk = self;
-    assert(op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_SYNC);
+    assert(op->kind == IO_READ || op->kind == IO_SYNC || writes(op));
     const struct disk_handle *handle = handle_of(disk, op->file);
     if (op->kind != IO_SYNC) check_alignment(handle, op->offset, op->buffer, op->count);
-    if (op->kind == IO_WRITE) assert(handle->writes);
+    if (writes(op)) assert(handle->writes);
     if (disk->op_count == DISK_OPS_MAX) return STATUS_FULL;
-    struct disk_start start = disk_begin(disk, class_of(op->kind));
-    if (start.is_cut && op->kind == IO_WRITE) {
+    struct disk_start start = disk_begin(disk, class_of(op));
+    if (start.is_cut && writes(op)) {
         disk_change_write(disk, handle->node, op->offset, op->buffer, op->count, DISK_FAULT_NONE);
     }
     if (start.status == STATUS_ABANDONED) return STATUS_ABANDONED;
@@ -438,13 +444,16 @@ static void disk_complete(struct disk *disk, struct io_op *op)
     op->done = 0;
     if (op->kind == IO_SYNC) {
         op->status = sync_node(disk, node, start, op->driver[1]);
-    } else if (op->kind == IO_WRITE && !fails_clean(start) &&
-               refuses(disk, node, op->offset + op->count)) {
+    } else if (writes(op) && !fails_clean(start) && refuses(disk, node, op->offset + op->count)) {
         op->status = STATUS_NO_SPACE;
         op->error = ENOSPC;
-    } else if (op->kind == IO_WRITE && !fails_clean(start)) {
+    } else if (writes(op) && !fails_clean(start)) {
         disk_change_write(disk, node, op->offset, op->buffer, op->count, fault);
         op->done = start.status == STATUS_OK ? op->count : op->count / 2;
+        bool syncs = op->kind == IO_WRITE_SYNC && op->status == STATUS_OK;
+        if (syncs) {
+            op->status = sync_node(disk, node, disk_begin(disk, CLASS_SYNC), disk->sequence);
+        }
     } else if (op->kind == IO_READ && start.status == STATUS_OK) {
         op->done = look_read(disk, node, op->offset, op->buffer, op->count, fault);
         if (op->done < op->count) op->status = STATUS_TRUNCATED;
@@ -468,6 +477,7 @@ static enum status disk_driver_poll(void *self, int64_t timeout_us, struct io_op
         memmove(&disk->ops[index], &disk->ops[index + 1],
                 (disk->op_count - index) * sizeof(struct io_op *));
         disk_complete(disk, op);
+        if (disk->crashed) return STATUS_ABANDONED; /* between a write and its sync */
         done[i] = op;
     }
     *done_count = count;

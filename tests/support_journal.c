@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { SLOT_WRITE, SLOT_WRITE_2, SLOT_SYNC, SLOT_SUPER };
+enum { SLOT_WRITE, SLOT_WRITE_2, SLOT_SUPER, SLOTS };
 
 const uint8_t jt_chain[HASH_BYTES] = {0xc4, 1}, jt_key[32] = {0x5e, 2};
 
@@ -116,8 +116,6 @@ static enum status complete(struct jt *jt, const struct io_op *op)
     jt->busy[slot] = false;
     if (slot == SLOT_SUPER) {
         status = journal_super_done(jt->journal, op);
-    } else if (slot == SLOT_SYNC) {
-        status = journal_synced(jt->journal, op);
     } else {
         status = journal_written(jt->journal, op);
     }
@@ -128,13 +126,12 @@ static enum status complete(struct jt *jt, const struct io_op *op)
 static bool next_op(struct jt *jt, size_t slot)
 {
     if (slot == SLOT_SUPER) return journal_next_super(jt->journal, &jt->ops[slot]);
-    if (slot == SLOT_SYNC) return journal_next_sync(jt->journal, &jt->ops[slot]);
     return journal_next_write(jt->journal, &jt->ops[slot]);
 }
 
 static enum status submit(struct jt *jt)
 {
-    for (size_t slot = 0; slot < 4; slot++) {
+    for (size_t slot = 0; slot < SLOTS; slot++) {
         if (jt->busy[slot] || !next_op(jt, slot)) continue;
         jt->busy[slot] = true;
         TRY(io_submit(&jt->io, &jt->ops[slot]));
@@ -144,15 +141,15 @@ static enum status submit(struct jt *jt)
 
 static bool any_busy(const struct jt *jt)
 {
-    return jt->busy[0] || jt->busy[1] || jt->busy[2] || jt->busy[3];
+    return jt->busy[SLOT_WRITE] || jt->busy[SLOT_WRITE_2] || jt->busy[SLOT_SUPER];
 }
 
 /* *worst keeps the first failure of the journal; the answer is that of the poll. */
 static enum status collect(struct jt *jt, enum status *worst)
 {
-    struct io_op *done[4];
+    struct io_op *done[SLOTS];
     size_t count;
-    TRY(io_poll(&jt->io, -1, done, 4, &count));
+    TRY(io_poll(&jt->io, -1, done, SLOTS, &count));
     for (size_t i = 0; i < count; i++) {
         enum status status = complete(jt, done[i]);
         if (*worst == STATUS_OK) *worst = status;
@@ -166,7 +163,7 @@ static void drain(struct jt *jt)
     enum status ignored = STATUS_OK;
     while (any_busy(jt)) {
         if (collect(jt, &ignored) == STATUS_OK) continue;
-        for (size_t slot = 0; slot < 4; slot++) {
+        for (size_t slot = 0; slot < SLOTS; slot++) {
             jt->ops[slot].status = STATUS_ABANDONED;
             if (jt->busy[slot]) (void)!complete(jt, &jt->ops[slot]);
         }

@@ -30,8 +30,8 @@ struct jt {
     uint64_t acknowledged;                  /* durable: up to it */
     uint64_t tail;                          /* the newest release asked for */
     uint32_t salt;
-    struct io_op ops[4];
-    bool busy[4];
+    struct io_op ops[3];
+    bool busy[3];
 };
 
 extern const uint8_t jt_chain[HASH_BYTES], jt_key[32];

@@ -249,6 +249,56 @@ static void sync_works_on_both_lanes_at_once(void **state)
     OK(io_close(&f->io, b));
 }
 
+static void write_sync_moves_the_bytes_on_both_lanes(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t blocks[16][4096], found[4096];
+    struct io_op ops[16], *done[16];
+    int file = make_file(f, "a", 0);
+    for (uint32_t i = 0; i < 16; i++) {
+        fill(blocks[i], sizeof blocks[i], i);
+        ops[i] = transfer(IO_WRITE_SYNC, file, i * UINT64_C(4096), blocks[i], sizeof blocks[i]);
+        ops[i].lane = i % 2 == 0 ? IO_LANE_JOURNAL : IO_LANE_OTHER;
+        OK(io_submit(&f->io, &ops[i]));
+    }
+    poll_all(f, done, 16);
+    for (uint32_t i = 0; i < 16; i++) {
+        OK(ops[i].status);
+        assert_int_equal(ops[i].done, sizeof blocks[i]);
+        OK(io_read_exact(&f->io, file, i * UINT64_C(4096), found, sizeof found));
+        assert_memory_equal(found, blocks[i], sizeof found);
+    }
+    OK(io_close(&f->io, file));
+}
+
+/* /dev/null takes every write and refuses to be synced. */
+static void write_sync_fails_for_good_after_a_failed_sync(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t byte = 1;
+    int null, reader, file = make_file(f, "a", 0);
+    OK(io_open(&f->io, "/dev/null", IO_OPEN_WRITE, &null));
+    OK(io_open(&f->io, path_of(f, "a"), 0, &reader));
+    struct io_op op = transfer(IO_WRITE_SYNC, reader, 0, &byte, 1);
+    run_op(f, &op);
+    assert_int_equal(op.error, EBADF); /* of the write: nothing was synced, the lane still works */
+    op = transfer(IO_WRITE_SYNC, file, 0, &byte, 1);
+    run_op(f, &op);
+    OK(op.status);
+    op = transfer(IO_WRITE_SYNC, null, 0, &byte, 1);
+    run_op(f, &op);
+    assert_int_equal(op.error, EINVAL);
+    op = transfer(IO_WRITE_SYNC, file, 0, &byte, 1);
+    run_op(f, &op);
+    assert_int_equal(op.error, EINVAL);
+    op.lane = IO_LANE_OTHER;
+    run_op(f, &op);
+    OK(op.status);
+    OK(io_close(&f->io, reader));
+    OK(io_close(&f->io, null));
+    OK(io_close(&f->io, file));
+}
+
 static void failures_carry_status_and_errno(void **state)
 {
     struct fixture *f = *state;
@@ -625,6 +675,8 @@ static void auto_takes_what_the_kernel_permits(void **state)
     X(many_operations_come_back_once_each)                                                         \
     X(submit_is_full_at_the_limit)                                                                 \
     X(sync_works_on_both_lanes_at_once)                                                            \
+    X(write_sync_moves_the_bytes_on_both_lanes)                                                    \
+    X(write_sync_fails_for_good_after_a_failed_sync)                                               \
     X(failures_carry_status_and_errno)                                                             \
     X(poll_returns_at_its_time_limit)                                                              \
     X(wake_ends_a_poll_from_another_thread)                                                        \

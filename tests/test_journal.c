@@ -108,20 +108,18 @@ static void journal_unsynced_records_are_not_durable(void **state)
     OK(jt_append(&jt, JOURNAL_VOTE, 10));
     assert_int_equal(journal_durable_lsn(jt.journal), 0);
     assert_true(journal_next_write(jt.journal, &op));
-    assert_false(journal_next_sync(jt.journal, &jt.ops[2]));
+    assert_int_equal(op.kind, IO_WRITE_SYNC); /* durable when it comes back */
+    assert_int_equal(op.lane, IO_LANE_JOURNAL);
     io_perform(&jt.io, &op);
-    OK(journal_written(jt.journal, &op));
     assert_int_equal(journal_durable_lsn(jt.journal), 0);
-    assert_true(journal_next_sync(jt.journal, &op));
-    io_perform(&jt.io, &op);
-    OK(journal_synced(jt.journal, &op));
+    OK(journal_written(jt.journal, &op));
     assert_int_equal(journal_durable_lsn(jt.journal), 1);
 }
 
-static void journal_writes_two_groups_ahead_of_the_sync(void **state)
+static void journal_sends_two_groups_ahead_of_what_is_durable(void **state)
 {
     (void)state;
-    struct io_op ops[3], sync;
+    struct io_op ops[3];
     for (int i = 0; i < 2; i++) {
         OK(jt_append(&jt, JOURNAL_VOTE, 10));
         assert_true(journal_next_write(jt.journal, &ops[i]));
@@ -130,35 +128,30 @@ static void journal_writes_two_groups_ahead_of_the_sync(void **state)
     assert_false(journal_next_write(jt.journal, &ops[2]));
     io_perform(&jt.io, &ops[1]); /* the second completes first: it does not count yet */
     OK(journal_written(jt.journal, &ops[1]));
-    assert_false(journal_next_sync(jt.journal, &sync));
+    assert_int_equal(journal_durable_lsn(jt.journal), 0);
+    assert_false(journal_next_write(jt.journal, &ops[2]));
     io_perform(&jt.io, &ops[0]);
     OK(journal_written(jt.journal, &ops[0]));
-    assert_false(journal_next_write(jt.journal, &ops[2]));
-    assert_true(journal_next_sync(jt.journal, &sync));
-    io_perform(&jt.io, &sync);
-    OK(journal_synced(jt.journal, &sync));
     assert_int_equal(journal_durable_lsn(jt.journal), 2);
     assert_true(journal_next_write(jt.journal, &ops[2]));
     io_perform(&jt.io, &ops[2]);
     OK(journal_written(jt.journal, &ops[2]));
+    assert_int_equal(journal_durable_lsn(jt.journal), 3);
 }
 
-static void journal_sync_covers_only_groups_written_before_it(void **state)
+static void journal_acknowledges_nothing_behind_a_failed_group(void **state)
 {
     (void)state;
-    struct io_op first, second, sync;
-    OK(jt_append(&jt, JOURNAL_VOTE, 10));
-    assert_true(journal_next_write(jt.journal, &first));
-    io_perform(&jt.io, &first);
-    OK(journal_written(jt.journal, &first));
-    assert_true(journal_next_sync(jt.journal, &sync));
-    OK(jt_append(&jt, JOURNAL_VOTE, 10));
-    assert_true(journal_next_write(jt.journal, &second));
-    io_perform(&jt.io, &second);
-    OK(journal_written(jt.journal, &second));
-    io_perform(&jt.io, &sync);
-    OK(journal_synced(jt.journal, &sync));
-    assert_int_equal(journal_durable_lsn(jt.journal), 1);
+    struct io_op ops[2];
+    for (int i = 0; i < 2; i++) {
+        OK(jt_append(&jt, JOURNAL_VOTE, 10));
+        assert_true(journal_next_write(jt.journal, &ops[i]));
+    }
+    io_perform(&jt.io, &ops[1]);
+    OK(journal_written(jt.journal, &ops[1]));
+    ops[0].status = STATUS_IO;
+    assert_int_equal(journal_written(jt.journal, &ops[0]), STATUS_IO);
+    assert_int_equal(journal_durable_lsn(jt.journal), 0);
 }
 
 static void journal_batches_what_arrives_meanwhile(void **state)
@@ -513,7 +506,6 @@ static void journal_offers_nothing_after_a_failure(void **state)
     assert_int_equal(journal_settle(jt.journal), STATUS_ABANDONED);
     assert_int_equal(journal_stop(jt.journal, &marks), STATUS_ABANDONED);
     assert_false(journal_next_write(jt.journal, &op));
-    assert_false(journal_next_sync(jt.journal, &op));
     assert_false(journal_next_super(jt.journal, &op));
     assert_int_equal(journal_durable_lsn(jt.journal), 0);
 }
@@ -630,8 +622,8 @@ int main(void)
         TEST(journal_recovers_records_of_every_size),
         TEST(journal_numbers_continue_across_restarts),
         TEST(journal_unsynced_records_are_not_durable),
-        TEST(journal_writes_two_groups_ahead_of_the_sync),
-        TEST(journal_sync_covers_only_groups_written_before_it),
+        TEST(journal_sends_two_groups_ahead_of_what_is_durable),
+        TEST(journal_acknowledges_nothing_behind_a_failed_group),
         TEST(journal_batches_what_arrives_meanwhile),
         TEST(journal_is_busy_when_all_groups_are_on_their_way),
         TEST(journal_refuses_a_body_that_never_fits),
