@@ -10,6 +10,10 @@
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+/* The same values, by the widest vectors that this processor has. */
+#include <xxh_x86dispatch.h>
+#endif
 
 #include "log/hash_local.h"
 

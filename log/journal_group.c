@@ -84,7 +84,8 @@ void group_put(uint8_t *group, uint64_t at, const uint8_t *bytes, size_t count)
         uint64_t inside = at % UNIT_PAYLOAD_BYTES;
         size_t part = (size_t)(UNIT_PAYLOAD_BYTES - inside);
         if (part > count) part = count;
-        memcpy(group + at / UNIT_PAYLOAD_BYTES * UNIT_BYTES + inside, bytes, part);
+        /* Not memcpy: knowing the bound, gcc makes `rep movs` of that, half as fast. */
+        memmove(group + at / UNIT_PAYLOAD_BYTES * UNIT_BYTES + inside, bytes, part);
         at += part;
         bytes += part;
         count -= part;
