@@ -21,6 +21,7 @@ struct job {
 
 struct job_queue {
     struct job *first, *last;
+    size_t count;
 };
 
 /* Ids known to be good, in sets of four: the keyed hash names the set, the oldest of it leaves. */
@@ -58,6 +59,7 @@ static void queue_push(struct job_queue *queue, struct job *job)
     else
         queue->first = job;
     queue->last = job;
+    queue->count++;
 }
 
 static struct job *queue_pop(struct job_queue *queue)
@@ -66,6 +68,7 @@ static struct job *queue_pop(struct job_queue *queue)
     if (!job) return NULL;
     queue->first = job->next;
     if (!queue->first) queue->last = NULL;
+    queue->count--;
     return job;
 }
 
@@ -144,8 +147,10 @@ static void *worker_main(void *context)
             pthread_cond_wait(&pool->work, &pool->mutex);
         }
         if (pool->stopping) break;
+        /* No more than this thread's share: the others have been woken for the rest. */
+        size_t share = (pool->waiting.count + pool->options.threads - 1) / pool->options.threads;
         size_t count = 0;
-        while (count < JOB_BATCH_MAX && pool->waiting.first) {
+        while (count < JOB_BATCH_MAX && count < share) {
             batch[count++] = queue_pop(&pool->waiting);
         }
         pthread_mutex_unlock(&pool->mutex);
@@ -275,8 +280,11 @@ enum status verify_submit(struct verify_pool *pool, const struct bytes *txs, con
     for (size_t i = 0; room && i < count; i++) {
         job_submit(pool, txs[i], tags[i]);
     }
-    if (room) pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->mutex);
+    /* As many threads as there is work for, and after the lock is free: they would run into it. */
+    for (size_t i = 0; room && i < count && i < pool->options.threads; i++) {
+        pthread_cond_signal(&pool->work);
+    }
     return room ? STATUS_OK : STATUS_BUSY;
 }
 
