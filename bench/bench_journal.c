@@ -1,7 +1,7 @@
 /* bench journal: durable appends of 256-byte records, against the device and against other logs.
  *
  *   build/bench/journal [--directory TEXT] [--part TEXT] [--driver TEXT] [--ring-mib N]
- *                       [--slice-ms N] [--rounds N] [--json]
+ *                       [--slice-ms N] [--batch N] [--rounds N] [--json]
  *
  * The files lie in build/bench/journal.files, or in --directory, which is made and removed.
  * Parts, all of them by default:
@@ -45,7 +45,7 @@
 
 static struct bench bench = {.name = "journal"};
 static const char *directory = "", *driver = "auto", *part = "all";
-static uint64_t ring_mib = 128, slice_ms = 100;
+static uint64_t ring_mib = 128, slice_ms = 100, only_batch;
 static uint8_t records[PEER_BATCH_MAX * PEER_RECORD_BYTES];
 static struct bench_rounds rounds[16];
 
@@ -239,7 +239,7 @@ static void rates_of(size_t size)
 static void rates(void)
 {
     for (size_t size = 0; size < sizeof BATCHES / sizeof BATCHES[0]; size++) {
-        rates_of(size);
+        if (only_batch == 0 || only_batch == BATCHES[size]) rates_of(size);
     }
 }
 
@@ -444,11 +444,10 @@ int main(int argc, char **argv)
                  {"log", beside_log},
                  {"recovery", recovery},
                  {"bytes", bytes}};
-    const struct bench_option options[] = {{"--directory", NULL, 0, &directory},
-                                           {"--part", NULL, 0, &part},
-                                           {"--driver", NULL, 0, &driver},
-                                           {"--ring-mib", &ring_mib, 16384, NULL},
-                                           {"--slice-ms", &slice_ms, 60000, NULL}};
+    const struct bench_option options[] = {
+        {"--directory", NULL, 0, &directory},   {"--part", NULL, 0, &part},
+        {"--driver", NULL, 0, &driver},         {"--ring-mib", &ring_mib, 16384, NULL},
+        {"--slice-ms", &slice_ms, 60000, NULL}, {"--batch", &only_batch, PEER_BATCH_MAX, NULL}};
     bench_options(&bench, argc, argv, options, sizeof options / sizeof options[0]);
     uint64_t seed = 1;
     for (size_t i = 0; i < sizeof records; i += 8) {
