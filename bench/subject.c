@@ -11,6 +11,7 @@
 #define MEMORY_MAX        (UINT64_C(512) << 20)
 #define OPS               16
 #define POLL_US           100000
+#define RECORD_EXTRA      24 /* more than a record takes beside its body */
 
 static const uint8_t CHAIN_ID[HASH_BYTES] = {0xca};
 static const uint8_t KEY[32] = {0x1e};
@@ -103,25 +104,9 @@ const char *subject_driver(const struct subject *subject)
     return subject->io.driver->name;
 }
 
-void subject_close(struct subject *subject)
-{
-    assert(subject->in_flight == 0);
-    journal_close(subject->journal);
-    io_deinit(&subject->io);
-    free(subject);
-}
-
 void subject_stats(const struct subject *subject, struct journal_stats *stats)
 {
     journal_stats(subject->journal, stats);
-}
-
-double subject_recover(struct subject *subject)
-{
-    assert(subject->in_flight == 0);
-    journal_close(subject->journal);
-    subject->checkpoint_lsn = 0;
-    return journal_start(subject);
 }
 
 static bool next_op(struct journal *journal, enum ask ask, struct io_op *op)
@@ -175,17 +160,36 @@ static void housekeep(struct subject *subject)
     must(status);
 }
 
-static void turn(struct subject *subject)
+static void collect(struct subject *subject)
 {
     struct io_op *done[OPS];
     size_t count;
-    housekeep(subject);
-    submit_all(subject, ASK_WRITE);
-    submit_all(subject, ASK_SUPER);
     must(io_poll(&subject->io, POLL_US, done, OPS, &count));
     for (size_t i = 0; i < count; i++) {
         complete(subject, done[i]);
     }
+}
+
+static void turn(struct subject *subject)
+{
+    housekeep(subject);
+    submit_all(subject, ASK_WRITE);
+    submit_all(subject, ASK_SUPER);
+    collect(subject);
+}
+
+/* A superblock may still be under way. */
+static void take_back(struct subject *subject)
+{
+    while (subject->in_flight > 0) {
+        collect(subject);
+    }
+}
+
+/* The ring waits for its superblock: whoever appends waits with it, as the node's proposals do. */
+static bool has_room(const struct subject *subject, size_t batch_bytes)
+{
+    return journal_check_room(subject->journal, JOURNAL_VOTE, batch_bytes) == STATUS_OK;
 }
 
 static void begin(struct subject *subject, const uint8_t *records, size_t record_bytes,
@@ -218,9 +222,10 @@ double subject_run(struct subject *subject, const uint8_t *records, size_t recor
     assert(depth <= SUBJECT_DEPTH_MAX);
     double start = bench_seconds(), end = start + seconds;
     uint64_t before = subject->done;
+    size_t batch_bytes = count * (record_bytes + RECORD_EXTRA);
     bool more = true;
     while (more || subject->done < subject->begun) {
-        while (more && subject->begun - subject->done < depth) {
+        while (more && subject->begun - subject->done < depth && has_room(subject, batch_bytes)) {
             begin(subject, records, record_bytes, count);
         }
         turn(subject);
@@ -228,4 +233,20 @@ double subject_run(struct subject *subject, const uint8_t *records, size_t recor
         more = bench_seconds() < end;
     }
     return (double)(subject->done - before) / (bench_seconds() - start);
+}
+
+double subject_recover(struct subject *subject)
+{
+    take_back(subject);
+    journal_close(subject->journal);
+    subject->checkpoint_lsn = 0;
+    return journal_start(subject);
+}
+
+void subject_close(struct subject *subject)
+{
+    take_back(subject);
+    journal_close(subject->journal);
+    io_deinit(&subject->io);
+    free(subject);
 }

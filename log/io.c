@@ -116,8 +116,8 @@ enum status io_space(struct io *io, const char *path, uint64_t *free_bytes)
 
 enum status io_submit(struct io *io, struct io_op *op)
 {
-    bool moves =
-        op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_RECV || op->kind == IO_SEND;
+    bool moves = op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_WRITE_SYNC ||
+                 op->kind == IO_RECV || op->kind == IO_SEND;
     assert(op->kind <= IO_SEND);
     assert(op->lane < IO_LANE_COUNT);
     assert(!moves || op->count > 0);

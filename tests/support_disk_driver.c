@@ -452,7 +452,9 @@ static void disk_complete(struct disk *disk, struct io_op *op)
         op->done = start.status == STATUS_OK ? op->count : op->count / 2;
         bool syncs = op->kind == IO_WRITE_SYNC && op->status == STATUS_OK;
         if (syncs) {
-            op->status = sync_node(disk, node, disk_begin(disk, CLASS_SYNC), disk->sequence);
+            struct disk_start sync = disk_begin(disk, CLASS_SYNC);
+            op->status = sync_node(disk, node, sync, disk->sequence);
+            op->error = disk_fault_errno(sync.fault);
         }
     } else if (op->kind == IO_READ && start.status == STATUS_OK) {
         op->done = look_read(disk, node, op->offset, op->buffer, op->count, fault);

@@ -43,7 +43,8 @@ static enum status failing_poll(void *self, int64_t timeout_us, struct io_op **d
 {
     enum status status = net.inner->poll(self, timeout_us, done, done_max, count);
     for (size_t i = 0; status == STATUS_OK && net.fails && i < *count; i++) {
-        if (done[i]->kind == IO_WRITE) done[i]->status = STATUS_NO_SPACE;
+        bool writes = done[i]->kind == IO_WRITE || done[i]->kind == IO_WRITE_SYNC;
+        if (writes) done[i]->status = STATUS_NO_SPACE;
     }
     return status;
 }
