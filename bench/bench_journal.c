@@ -7,7 +7,8 @@
  * Parts, all of them by default:
  *   rates     records a second for 1, 16, 256, 4096 a commit, and latencies of a commit. Serial: the
  *             next batch is appended when the last one is durable; overlapped: two groups are on their
- *             way and a third one forms. Device: O_DIRECT overwrites without flush, one at a time.
+ *             way and a third one forms. Device: O_DIRECT overwrites of as many bytes from one buffer,
+ *             one at a time, without a flush and with one.
  *   busy      the same journal with a busy thread on each core, against itself on an idle machine
  *   log       p99 beside a chain log of 100 MB/s on the same file system, against itself without
  *   recovery  bytes a second that journal_open checks, against O_DIRECT reads of 1 MiB
@@ -108,8 +109,8 @@ static void directory_make(void)
 
 /* Two ways of our own and the peers. */
 enum { SERIAL, OVERLAPPED, PEERS_FIRST };
-static const struct peer *const PEERS[] = {&PEER_LIMIT, &PEER_APPEND, &PEER_ROCKSDB, &PEER_SQLITE,
-                                           &PEER_LMDB};
+static const struct peer *const PEERS[] = {&PEER_LIMIT,   &PEER_SYNCED, &PEER_APPEND,
+                                           &PEER_ROCKSDB, &PEER_SQLITE, &PEER_LMDB};
 #define PEER_COUNT (sizeof PEERS / sizeof PEERS[0])
 #define WAYS       (PEERS_FIRST + PEER_COUNT)
 
@@ -118,7 +119,7 @@ static const size_t BATCHES[] = {1, 16, 256, 4096};
 static const double LIMIT_SERIAL[] = {0.45, 0.45, 0.6, 0.8},
                     LIMIT_OVERLAPPED[] = {0.65, 0.75, 1, 1};
 static const double PEER_GOALS[PEER_COUNT][4] = {
-    {0}, {1.3, 1.3, 1.3, 0}, {1.3, 2.5, 4, 6}, {1.7, 2.5, 4, 7}, {1.9, 3, 2, 2}};
+    {0}, {0}, {1.3, 1.3, 1.3, 0}, {1.3, 2.5, 4, 6}, {1.7, 2.5, 4, 7}, {1.9, 3, 2, 2}};
 #define LATENCY_GOAL 3
 
 static double peer_run(const struct peer *peer, uint64_t *key, size_t count, double seconds,

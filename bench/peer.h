@@ -26,6 +26,7 @@ struct peer {
 };
 
 extern const struct peer PEER_LIMIT;  /* not durable: O_DIRECT overwrite without flush */
+extern const struct peer PEER_SYNCED; /* the same, and fdatasync; only while PEER_LIMIT is open */
 extern const struct peer PEER_APPEND; /* write(2) to a growing file, fdatasync */
 extern const struct peer PEER_ROCKSDB;
 extern const struct peer PEER_SQLITE;
