@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "apply/invariant.h"
 #include "apply/receipt.h"
@@ -13,6 +14,8 @@
 #include "log/chain.h"
 #include "log/signature.h"
 #include "replica/validators.h"
+#include "replica/verify.h"
+#include "tools/audit_ahead.h"
 
 #define ROOTS_KEPT 64
 
@@ -22,7 +25,8 @@ struct audit {
     struct genesis genesis;
     struct ledger *ledger;
     struct chain_reader *reader;
-    struct chain_buffer block_buffer, side_buffer;
+    struct ahead *ahead;
+    struct chain_buffer side_buffer;
     struct chain_point point; /* at the last block */
     struct chain_rules rules;
     struct validator_set set;
@@ -70,7 +74,8 @@ static void check_protocol(struct audit *a, const struct block *block, const uin
     a->point = next;
 }
 
-static void check_command(struct audit *a, uint32_t index, struct bytes bytes)
+static void check_command(struct audit *a, uint32_t index, struct bytes bytes,
+                          const uint8_t *verdicts)
 {
     struct tx_view view;
     struct params params;
@@ -82,9 +87,9 @@ static void check_command(struct audit *a, uint32_t index, struct bytes bytes)
     }
     enum outcome outcome = tx_check(&view, &params, ledger_chain_tag(a->ledger), a->height);
     if (outcome != OUTCOME_OK) violation(a, "transaction %u: %s", index, outcome_text(outcome));
-    if (a->options->skip_signatures) return;
+    if (!verdicts) return;
     a->report->signatures += view.tx.signatures.count;
-    status = tx_verify(&view, a->report->genesis_id);
+    status = (enum status)verdicts[index];
     if (status != STATUS_OK) violation(a, "transaction %u: %s", index, status_text(status));
 }
 
@@ -155,32 +160,31 @@ static enum status fold_block(struct audit *a, const struct block *block,
 
 static enum status audit_block(struct audit *a)
 {
-    struct chain_record record;
-    struct block block;
-    uint8_t id[HASH_BYTES];
-    TRY(chain_read(a->reader, SEGMENT_CHAIN, a->height, &a->block_buffer, &record));
-    enum status status = block_open(record.body.at, record.body.count, &block, id);
-    if (status != STATUS_OK) {
-        violation(a, "block: %s", status_text(status));
-        return status;
+    const struct ahead_block *read = ahead_next(a->ahead);
+    TRY(read->status);
+    if (!read->opened) {
+        violation(a, "block: %s", status_text(read->open_status));
+        return read->open_status;
     }
-    if (memcmp(id, record.id, HASH_BYTES) != 0) violation(a, "the entry names another block id");
-    check_protocol(a, &block, id);
-    struct reader r = list_reader(&block.body.commands);
-    for (uint32_t i = 0; i < block.body.commands.count; i++) {
+    const struct block *block = &read->block;
+    if (memcmp(read->id, read->record.id, HASH_BYTES) != 0)
+        violation(a, "the entry names another block id");
+    check_protocol(a, block, read->id);
+    struct reader r = list_reader(&block->body.commands);
+    for (uint32_t i = 0; i < block->body.commands.count; i++) {
         struct command command;
         command_read(&r, &command);
-        check_command(a, i, command.bytes);
+        check_command(a, i, command.bytes, read->verdicts);
     }
     /* The root that this header certifies was computed here before. */
-    uint64_t anchor = block.header.exec_height;
+    uint64_t anchor = block->header.exec_height;
     if (anchor >= a->height || a->height - anchor >= ROOTS_KEPT) {
         violation(a, "the header names the state of height %llu", (unsigned long long)anchor);
-    } else if (memcmp(block.header.exec_root, a->roots[anchor % ROOTS_KEPT], HASH_BYTES) != 0) {
+    } else if (memcmp(block->header.exec_root, a->roots[anchor % ROOTS_KEPT], HASH_BYTES) != 0) {
         violation(a, "the certified root of height %llu differs", (unsigned long long)anchor);
     }
-    TRY(fold_block(a, &block, id, record.body.count));
-    check_position(a, &record);
+    TRY(fold_block(a, block, read->id, read->record.body.count));
+    check_position(a, &read->record);
     return STATUS_OK;
 }
 
@@ -212,6 +216,15 @@ static enum status begin(struct audit *a)
     return chain_reader_open(&a->reader, options->io, options->log_dir, a->report->genesis_id);
 }
 
+/* As many threads verify as there are cores: the one that folds needs a small part of one. */
+static unsigned threads_of(const struct audit_options *options)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (options->threads > 0) return options->threads;
+    if (cores < 1) return 1;
+    return cores > VERIFY_THREADS_MAX ? VERIFY_THREADS_MAX : (unsigned)cores;
+}
+
 static enum status run(struct audit *a)
 {
     TRY(begin(a));
@@ -223,7 +236,10 @@ static enum status run(struct audit *a)
         return status;
     if (last > 0 && first != 1) return STATUS_PRUNED;
     if (a->options->to < last) last = a->options->to;
+    TRY(ahead_open(&a->ahead, a->reader, a->report->genesis_id,
+                   a->options->skip_signatures ? 0 : threads_of(a->options), 1, last));
     check_side(a, SEGMENT_EVENTS, a->report->genesis_id, ledger_genesis_events(a->ledger));
+    uint64_t start = now_us();
     for (a->height = 1; a->height <= last; a->height++) {
         TRY(audit_block(a));
         a->report->heights = a->height;
@@ -232,6 +248,7 @@ static enum status run(struct audit *a)
         }
         if (a->options->progress) a->options->progress(a->options->context, a->height, last);
     }
+    a->report->fold_microseconds = now_us() - start;
     a->height = last;
     return check_invariants(a);
 }
@@ -247,7 +264,7 @@ enum status audit_run(const struct audit_options *options, struct audit_report *
     uint64_t start = now_us();
     enum status status = run(a);
     report->microseconds = now_us() - start;
-    chain_buffer_free(&a->block_buffer);
+    ahead_close(a->ahead);
     chain_buffer_free(&a->side_buffer);
     if (a->reader) chain_reader_close(a->reader);
     if (ledger)

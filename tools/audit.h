@@ -21,6 +21,7 @@ struct audit_options {
     const char *log_dir;  /* <home>/data/log */
     struct bytes genesis; /* canonical */
     uint64_t to;          /* last height, UINT64_MAX: the head */
+    unsigned threads;     /* that verify signatures, at most VERIFY_THREADS_MAX; 0: one a core */
     bool skip_signatures; /* of transactions; certificates are always checked */
     uint64_t full_every;  /* recompute every invariant from all records each so many blocks and at
                                  the end; 0: at the end only */
@@ -33,7 +34,8 @@ struct audit_options {
 
 struct audit_report {
     uint64_t heights, transactions, signatures, invariants_checked, violations;
-    uint64_t microseconds;
+    uint64_t microseconds;      /* of everything */
+    uint64_t fold_microseconds; /* of the blocks: without opening and the final invariants */
     uint8_t genesis_id[HASH_BYTES], last_id[HASH_BYTES], last_root[HASH_BYTES];
     uint64_t fault_height;
     char fault[AUDIT_FAULT_BYTES]; /* the first violation in words, or empty */
