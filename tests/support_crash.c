@@ -52,14 +52,6 @@ static bool set_add(struct set *set, uint64_t number)
     return true;
 }
 
-uint64_t crash_share(uint64_t with_sanitizers, uint64_t normal, uint64_t full)
-{
-    const char *wanted = getenv("CAIRN_FULL");
-    bool is_full = wanted != NULL && wanted[0] == '1';
-    if (SANITIZED) return is_full ? normal : with_sanitizers;
-    return is_full ? full : normal;
-}
-
 /* Recovery takes and gives back large buffers: fresh pages each time would be half of the cost. */
 static void keep_memory(void)
 {
@@ -70,11 +62,19 @@ static void keep_memory(void)
     (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
+uint64_t crash_share(uint64_t with_sanitizers, uint64_t normal, uint64_t full)
+{
+    const char *wanted = getenv("CAIRN_FULL");
+    keep_memory();
+    bool is_full = wanted != NULL && wanted[0] == '1';
+    if (SANITIZED) return is_full ? normal : with_sanitizers;
+    return is_full ? full : normal;
+}
+
 void crash_each(struct disk *disk, const struct crash_cut *cut,
                 void (*check)(struct disk *image, void *context), void *context)
 {
     assert(cut->most >= 2 && cut->depth >= 1 && cut->depth <= DEPTHS);
-    keep_memory();
     uint64_t choices = disk_crash_choices(disk), step = 1;
     if (choices > cut->most) step = (choices - 2) / (cut->most - 1) + 1;
     for (uint64_t i = 0; i < choices;) {

@@ -3,6 +3,8 @@
 
 #include "log/journal_internal.h"
 #include "tests/support_cmocka.h"
+#include "tests/support_crash.h"
+#include "tests/support_damage.h"
 #include "tests/support_journal.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
@@ -103,6 +105,8 @@ static void journal_recovery_takes_a_missing_group_before_two_newer_for_corrupti
     jt.acknowledged = 0;
 }
 
+static uint64_t head_unit; /* of the history: where its newest group starts */
+
 /* The live groups of a small history that has wrapped: for each unit, whether it is needed. */
 static struct disk *make_history(bool needed[JT_RING_BYTES / UNIT_BYTES])
 {
@@ -114,6 +118,7 @@ static struct disk *make_history(bool needed[JT_RING_BYTES / UNIT_BYTES])
     for (uint64_t seq = jt.journal->tail.seq; seq <= jt.journal->head_seq; seq++) {
         const struct group_entry *entry = journal_entry(jt.journal, seq);
         uint64_t first = entry->offset / UNIT_BYTES;
+        head_unit = first;
         for (uint64_t i = 0; i < group_bytes(entry->record_bytes) / UNIT_BYTES; i++) {
             needed[first + i] = true;
         }
@@ -123,56 +128,162 @@ static struct disk *make_history(bool needed[JT_RING_BYTES / UNIT_BYTES])
     return history;
 }
 
-/* Every unit of the ring, damaged: what was acknowledged is all there, or the journal is refused. */
+static struct {
+    uint64_t cases, refused;
+} tally;
+
+/* What was acknowledged is all there - jt_open compares - and the journal goes on; or it is refused,
+ * nothing touched. */
+static void check_damage(struct disk *damaged, const char *what, void *context)
+{
+    struct jt found = *(const struct jt *)context;
+    uint64_t before = disk_hash(damaged);
+    found.io = disk_io(damaged);
+    enum status status = jt_open(&found);
+    tally.cases++;
+    if (status == STATUS_OK) {
+        OK(jt_append(&found, JOURNAL_CERT, 300));
+        OK(jt_run(&found));
+        jt_close(&found);
+        OK(jt_open(&found));
+        jt_close(&found);
+        return;
+    }
+    bool said =
+        status == STATUS_AMNESIA || status == STATUS_CORRUPT || status == STATUS_UNSUPPORTED;
+    if (!said || found.recovery.why[0] == 0) fail_msg("%s: %s", what, status_name(status));
+    assert_int_equal(disk_hash(damaged), before);
+    tally.refused++;
+}
+
+static void damage_file(const char *path, uint64_t bytes_step, uint64_t length_step)
+{
+    static bool needed[JT_RING_BYTES / UNIT_BYTES];
+    struct disk *history = make_history(needed);
+    const struct damage damage = {history, path, NULL, check_damage, &jt};
+    uint64_t bytes = damage_bytes(&damage, bytes_step);
+    uint64_t stretches = damage_stretches(&damage, length_step);
+    print_message("%s: %lu bytes damaged, %lu stretches; %lu refused\n", path, (unsigned long)bytes,
+                  (unsigned long)stretches, (unsigned long)tally.refused);
+    assert_true(tally.refused > 0 && tally.refused < tally.cases);
+    memset(&tally, 0, sizeof tally);
+    disk_close(history);
+}
+
+/* Every byte of the ring, each bit, 00, FF and + 1. */
 static void journal_recovery_never_loses_a_rotten_unit_silently(void **state)
+{
+    (void)state;
+    damage_file(JT_DIR "/" JOURNAL_FILE, crash_share(5003, 211, 1), crash_share(5003, 997, 1));
+}
+
+static void journal_outlives_or_refuses_a_rotten_superblock(void **state)
+{
+    (void)state;
+    damage_file(JT_DIR "/" JOURNAL_SUPERBLOCK_FILE, crash_share(5003, 211, 1),
+                crash_share(5003, 997, 1));
+}
+
+/* A disk that lost one sector of a group that later groups follow. */
+static void journal_recovery_notices_every_lost_sector(void **state)
 {
     (void)state;
     static bool needed[JT_RING_BYTES / UNIT_BYTES];
     memset(needed, 0, sizeof needed);
     struct disk *history = make_history(needed);
-    unsigned refused = 0, healed = 0, must = 0, at_head = 0;
+    uint64_t lost = 0;
     for (uint64_t unit = 0; unit < JT_RING_BYTES / UNIT_BYTES; unit++) {
-        for (unsigned kind = 0; kind < 6; kind++) {
-            struct jt before = jt;
-            const uint8_t *bytes;
-            size_t count;
-            disk_close(disk);
-            disk_clone(history, &disk);
-            jt.io = disk_io(disk);
-            assert_true(disk_file(history, JT_DIR "/" JOURNAL_FILE, &bytes, &count));
-            uint64_t at = unit * UNIT_BYTES + (unit * 131 + kind * 97) % UNIT_BYTES;
-            if (kind == 4) at = unit * UNIT_BYTES + 488; /* the sequence */
-            uint8_t mask = (uint8_t)(1u << (unit + kind) % 8);
-            if (kind == 2) mask = bytes[at] ? bytes[at] : 1;                     /* zero */
-            if (kind == 3) mask = (uint8_t)(bytes[at] == 0xff ? 1 : ~bytes[at]); /* ff */
-            if (kind == 5) { /* the whole unit is zero */
-                for (uint64_t i = 0; i < UNIT_BYTES; i++) {
-                    disk_flip(disk, JT_DIR "/" JOURNAL_FILE, unit * UNIT_BYTES + i,
-                              bytes[unit * UNIT_BYTES + i]);
-                }
-            } else {
-                disk_flip(disk, JT_DIR "/" JOURNAL_FILE, at, mask);
-            }
-            enum status status = jt_open(&jt);
-            must += needed[unit];
-            if (needed[unit]) assert_int_equal(status, STATUS_AMNESIA);
-            if (status == STATUS_OK) {
-                assert_int_equal(jt.recovery.units_healed, 1);
-                healed++;
-            } else {
-                assert_int_equal(status, STATUS_AMNESIA);
-                assert_true(jt.recovery.why[0] != 0);
-                refused++;
-                at_head += !needed[unit];
-            }
-            jt_close(&jt);
-            jt = before;
-        }
+        struct jt before = jt;
+        if (!needed[unit] || unit >= head_unit) continue;
+        disk_close(disk);
+        disk_clone(history, &disk);
+        jt.io = disk_io(disk);
+        tear(unit * UNIT_BYTES, 1, 0);
+        assert_int_equal(jt_open(&jt), STATUS_AMNESIA);
+        jt = before;
+        lost++;
     }
-    assert_true(must > 100);
-    assert_int_equal(refused, must + at_head);
-    assert_true(at_head <= 6); /* where the next group would start */
-    assert_true(healed > 1000);
+    assert_true(lost > 20);
+    disk_close(history);
+}
+
+/* ---- damage behind recomputed checksums ---- */
+
+struct live_group {
+    uint64_t offset, bytes;
+};
+
+/* Changes one byte of the records of a group, or one field of its header, and seals it and all groups
+ * behind it again. */
+static void reseal(uint8_t *ring, const struct live_group *groups, uint64_t group_count, uint64_t x)
+{
+    uint64_t chosen = x % group_count, prev = 0;
+    for (uint64_t i = chosen; i < group_count; i++) {
+        uint8_t *group = ring + groups[i].offset;
+        struct group_header header;
+        assert_true(group_header_read(group, &header));
+        uint64_t delta = (x >> 40 & 1) ? UINT64_C(1) << (x >> 48) % 64 : x >> 48 & 3;
+        if (i > chosen) {
+            header.prev = prev;
+        } else if (x >> 8 & 1) {
+            uint64_t at = (x >> 16 & 0xffffff) % (header.record_bytes + 1);
+            uint64_t place = GROUP_HEADER_BYTES + at;
+            uint8_t *unit = group + place / UNIT_PAYLOAD_BYTES * UNIT_BYTES;
+            unit[place % UNIT_PAYLOAD_BYTES] ^= (uint8_t)(1 + (x >> 48) % 255);
+        } else {
+            uint64_t *fields[] = {&header.first_lsn, &header.durable_seq, &header.prev,
+                                  &header.safety.epoch, &header.safety.signed_round};
+            if ((x >> 9) % 6 < 5) *fields[(x >> 9) % 6] += delta;
+            if ((x >> 9) % 6 == 5) header.record_count += (uint32_t)delta;
+        }
+        prev = group_seal(group, &header, 7);
+    }
+}
+
+static void journal_uses_or_refuses_damage_behind_new_checksums(void **state)
+{
+    (void)state;
+    static bool needed[JT_RING_BYTES / UNIT_BYTES];
+    static struct live_group groups[JT_RING_BYTES / JOURNAL_PAGE_BYTES];
+    uint64_t group_count = 0, used = 0, refused = 0, cases = crash_share(300, 10000, 1000000);
+    struct disk *history = make_history(needed);
+    jt.io = disk_io(history);
+    OK(jt_open(&jt));
+    for (uint64_t seq = jt.journal->tail.seq; seq <= jt.journal->head_seq; seq++) {
+        const struct group_entry *entry = journal_entry(jt.journal, seq);
+        groups[group_count++] =
+            (struct live_group){entry->offset, group_bytes(entry->record_bytes)};
+    }
+    jt_close(&jt);
+    const uint8_t *bytes;
+    size_t ring_bytes;
+    assert_true(disk_file(history, JT_DIR "/" JOURNAL_FILE, &bytes, &ring_bytes));
+    uint8_t *ring = malloc(ring_bytes);
+    assert_non_null(ring);
+    for (uint64_t i = 0, x = 1; i < cases; i++) {
+        struct journal *journal;
+        struct journal_recovery recovery;
+        struct journal_record record;
+        struct disk *copy;
+        x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+        memcpy(ring, bytes, ring_bytes);
+        reseal(ring, groups, group_count, x ^ x >> 29);
+        disk_clone(history, &copy);
+        disk_put(copy, JT_DIR "/" JOURNAL_FILE, ring, ring_bytes);
+        struct io io = disk_io(copy);
+        enum status status =
+            journal_open(&journal, &io, JT_DIR, jt_chain, jt_key, JT_MEMORY, &recovery);
+        used += status == STATUS_OK;
+        refused += status == STATUS_AMNESIA;
+        assert_true(status == STATUS_OK || status == STATUS_AMNESIA);
+        for (; status == STATUS_OK; status = journal_next_record(journal, &record)) {
+        }
+        journal_close(journal);
+        disk_close(copy);
+    }
+    free(ring);
+    print_message("%lu used, %lu refused\n", (unsigned long)used, (unsigned long)refused);
+    assert_true(used > 0 && refused > 0);
     disk_close(history);
 }
 
@@ -292,6 +403,9 @@ int main(void)
         TEST(journal_recovery_cuts_a_torn_tail),
         TEST(journal_recovery_takes_a_missing_group_before_two_newer_for_corruption),
         TEST(journal_recovery_never_loses_a_rotten_unit_silently),
+        TEST(journal_outlives_or_refuses_a_rotten_superblock),
+        TEST(journal_recovery_notices_every_lost_sector),
+        TEST(journal_uses_or_refuses_damage_behind_new_checksums),
         TEST(journal_recovery_notices_spliced_lives),
         TEST(journal_recovery_survives_a_bad_transfer),
         TEST(journal_unreadable_ring_is_an_error_not_amnesia),
