@@ -19,10 +19,12 @@ static const struct {
     [DISK_SHORT_READ] = {0, 1u << CLASS_READ},
     [DISK_BIT_FLIP] = {0, 1u << CLASS_READ},
     [DISK_MISDIRECTED_READ] = {0, 1u << CLASS_READ},
+    [DISK_STALE_READ] = {0, 1u << CLASS_READ},
     [DISK_SHORT_WRITE] = {EIO, 1u << CLASS_WRITE},
     [DISK_TORN_WRITE] = {0, 1u << CLASS_WRITE},
     [DISK_LOST_WRITE] = {0, 1u << CLASS_WRITE},
     [DISK_MISDIRECTED_WRITE] = {0, 1u << CLASS_WRITE},
+    [DISK_DUPLICATED_WRITE] = {0, 1u << CLASS_WRITE},
     [DISK_LOST_SYNC] = {0, 1u << CLASS_SYNC},
 };
 

@@ -63,11 +63,13 @@ enum disk_fault {
     DISK_SHORT_READ, /* half of the bytes, as at the end of the file */
     DISK_BIT_FLIP,   /* one seeded bit of the answer */
     DISK_MISDIRECTED_READ,
+    DISK_STALE_READ, /* what was there before all that is not durable yet */
     /* Writes. */
     DISK_SHORT_WRITE, /* half of the bytes, then EIO */
     DISK_TORN_WRITE,  /* the first half of the sectors, reported done */
     DISK_LOST_WRITE,  /* nothing, reported done */
     DISK_MISDIRECTED_WRITE,
+    DISK_DUPLICATED_WRITE, /* where it belongs, and beside it too */
     /* Syncs of files and directories. */
     DISK_LOST_SYNC, /* nothing, reported done */
     DISK_FAULT_COUNT

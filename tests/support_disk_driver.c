@@ -87,6 +87,9 @@ void disk_change_write(struct disk *disk, unsigned node, uint64_t offset, const 
                        size_t count, enum disk_fault fault)
 {
     size_t sectors = (count + DISK_SECTOR - 1) / DISK_SECTOR;
+    if (fault == DISK_DUPLICATED_WRITE) {
+        disk_change_write(disk, node, offset, buffer, count, DISK_MISDIRECTED_WRITE);
+    }
     if (fault == DISK_MISDIRECTED_WRITE) {
         offset = misdirected(&disk->live.nodes[node], offset, count);
     }
@@ -110,7 +113,8 @@ void disk_change_write(struct disk *disk, unsigned node, uint64_t offset, const 
 static size_t look_read(struct disk *disk, unsigned index, uint64_t offset, uint8_t *buffer,
                         size_t count, enum disk_fault fault)
 {
-    const struct disk_node *node = &disk->live.nodes[index];
+    const struct disk_state *state = fault == DISK_STALE_READ ? &disk->durable : &disk->live;
+    const struct disk_node *node = &state->nodes[index];
     if (fault == DISK_MISDIRECTED_READ) offset = misdirected(node, offset, count);
     if (offset >= node->length) return 0;
     if (count > node->length - offset) count = node->length - (size_t)offset;

@@ -499,6 +499,27 @@ static void disk_write_faults_lie(void **state)
     assert_int_equal(disk_faults_fired(disk), 4);
 }
 
+static void disk_reads_may_be_stale_and_writes_doubled(void **state)
+{
+    (void)state;
+    int file = make_durable("a", 1, 8192);
+    uint8_t bytes[512], found[8192];
+    write_fill(file, 0, 2, 512);
+    disk_fault(disk, 1, DISK_STALE_READ, false);
+    OK(io_read_exact(&io, file, 0, found, 512));
+    assert_int_equal(found[0], 1);
+    OK(io_read_exact(&io, file, 0, found, 512));
+    assert_int_equal(found[0], 2);
+    memset(bytes, 3, sizeof bytes);
+    disk_fault(disk, 1, DISK_DUPLICATED_WRITE, false);
+    OK(io_write_at(&io, file, 0, bytes, 512));
+    OK(io_read_exact(&io, file, 0, found, 8192));
+    assert_int_equal(found[0], 3);
+    assert_int_equal(found[4096], 3);
+    assert_int_equal(found[512], 1);
+    assert_int_equal(disk_faults_fired(disk), 2);
+}
+
 static void disk_lost_sync_persists_nothing(void **state)
 {
     (void)state;
@@ -631,6 +652,7 @@ int main(void)
         TEST(disk_failed_write_has_no_effect),
         TEST(disk_read_faults_lie),
         TEST(disk_write_faults_lie),
+        TEST(disk_reads_may_be_stale_and_writes_doubled),
         TEST(disk_lost_sync_persists_nothing),
         TEST(disk_sync_after_failed_sync_loses_data),
         TEST(disk_async_fault_comes_back_on_completion),

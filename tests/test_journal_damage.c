@@ -338,11 +338,11 @@ static void journal_recovery_survives_a_bad_transfer(void **state)
 {
     (void)state;
     const enum disk_fault kinds[] = {DISK_EIO, DISK_BIT_FLIP, DISK_MISDIRECTED_READ,
-                                     DISK_SHORT_READ};
+                                     DISK_SHORT_READ, DISK_STALE_READ};
     commit(20000);
     commit(100);
     jt_close(&jt);
-    for (size_t kind = 0; kind < 4; kind++) {
+    for (size_t kind = 0; kind < sizeof kinds / sizeof kinds[0]; kind++) {
         for (uint64_t nth = 1; nth < 60; nth++) {
             struct disk *copy;
             struct jt before = jt;
