@@ -11,7 +11,7 @@ A mutant is one small wrong change of the source (the operators are in tests/mut
 by seed, spread over the files by their lines of code. Each is compiled, then the unit, model, fault and crash
 tests that run a changed line are run, those named like its file first, then the quickest, until one fails. Verdicts:
 
-    killed     a test failed, or used many times its usual processor time, or gigabytes of memory
+    killed     a test failed, leaked memory, or used many times its usual processor time, or gigabytes of memory
     survived   none did
     same       the compiler makes the same object of it (not counted)
     listed     tests/mutants_equivalent.txt says why it changes no behaviour (not counted)
@@ -29,6 +29,7 @@ import os
 import queue
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -44,8 +45,8 @@ PROFILES = os.path.join(ROOT, 'build-coverage', 'profiles')
 EQUIVALENT = os.path.join(ROOT, 'tests', 'mutants_equivalent.txt')
 MEMORY_MAX = 3 << 30
 FILE_MAX = 4 << 30
-FLAGS = ['-DCMAKE_BUILD_TYPE=Debug', '-DCMAKE_C_FLAGS_DEBUG=-O1', '-DCMAKE_C_FLAGS=-w', '-DCAIRN_WERROR=OFF',
-         '-DCMAKE_C_COMPILER=gcc', '-G', 'Ninja']
+FLAGS = ['-DCMAKE_BUILD_TYPE=Mutants', '-DCMAKE_C_FLAGS=-O1 -w', '-DCAIRN_WERROR=OFF',
+         '-DCMAKE_C_COMPILER=gcc', '-DCMAKE_POSITION_INDEPENDENT_CODE=ON', '-G', 'Ninja']
 
 
 def run(command, **options):
@@ -90,72 +91,81 @@ def load_map(skip, by_lines):
 # ---- one worker: a copy of the sources and its build ----
 
 class Worker:
+    """All objects but the tests' own go into one shared library: a mutant is one object and one link."""
+
     def __init__(self, folder):
         self.source = os.path.join(folder, 'source')
         self.build = os.path.join(self.source, 'build')
         self.scratch = os.path.join(folder, 'tmp')
-        self.objects, self.sums = {}, {}
-        self.changed, self.original = None, None
+        self.mutated = os.path.join(self.build, 'mutated')  # the changed source and its object
+        self.commands, self.objects, self.sums, self.linked = {}, {}, {}, set()
 
     def prepare(self):
         os.makedirs(self.scratch, exist_ok=True)
         names = run(['git', 'ls-files', '-co', '--exclude-standard'], cwd=ROOT).stdout.split('\n')
         for name in filter(None, names):
-            source, copy = os.path.join(ROOT, name), os.path.join(self.source, name)
-            if not os.path.isfile(source):
-                continue
-            with open(source, 'rb') as file:
-                text = file.read()
-            if os.path.exists(copy):
-                with open(copy, 'rb') as file:
-                    if file.read() == text:
-                        continue
-            os.makedirs(os.path.dirname(copy), exist_ok=True)
-            with open(copy, 'wb') as file:
-                file.write(text)
+            if os.path.isfile(os.path.join(ROOT, name)):
+                copy_if_changed(os.path.join(ROOT, name), os.path.join(self.source, name))
         run(['cmake', '-S', self.source, '-B', self.build] + FLAGS)
-        run(['ninja', '-C', self.build, '-j', '1', 'cairn_test_support'])  # all libraries; tests when they are run
-        for folder in ('log', 'apply'):
-            for base, _, files in os.walk(os.path.join(self.build, folder)):
-                for file in files:
-                    if file.endswith('.c.o'):
-                        self.objects[f'{folder}/{file[:-2]}'] = os.path.join(base, file)
-        self.sums = {name: digest(path) for name, path in self.objects.items()}
+        with open(os.path.join(self.build, 'compile_commands.json'), encoding='utf-8') as file:
+            for entry in json.load(file):
+                name, words = os.path.relpath(entry['file'], self.source), shlex.split(entry['command'])
+                object_path = words[words.index('-o') + 1]
+                if not name.startswith('bench/') and 'cairn.dir' not in object_path:
+                    self.commands[name], self.objects[name] = words, os.path.join(self.build, object_path)
+        run(['ninja', '-C', self.build, '-j', '1'] + [os.path.relpath(o, self.build) for o in self.objects.values()])
+        with open(os.path.join(self.build, 'build.ninja'), encoding='utf-8') as file:
+            block = file.read().split('build test_bytes: C_EXECUTABLE_LINKER', 1)[1]
+        words = re.search(r'LINK_LIBRARIES = (.*)', block).group(1).split()
+        self.libraries = [w for w in words if not w.endswith('.a')]
+        self.options = re.search(r'LINK_FLAGS = (.*)', block).group(1).split()
+        self.link_subject(None)
 
-    def apply(self, mutant):
-        self.restore()
-        self.changed = mutant.file
-        with open(os.path.join(self.source, mutant.file), encoding='utf-8') as file:
-            self.original = file.read()
-        self.write(mutant.file, mutant.text)
+    def link_subject(self, mutant):
+        """The library with the object of the mutant in its original's place."""
+        objects = [os.path.join(self.mutated, 'mutant.o') if mutant and name == mutant.file else path
+                   for name, path in self.objects.items() if not os.path.basename(name).startswith('test_')]
+        subject = os.path.join(self.build, 'libsubject.so')
+        run(['gcc', '-shared', '-o', subject] + objects + self.options + self.libraries, cwd=self.build)
 
-    def restore(self):
-        if self.changed:
-            self.write(self.changed, self.original)
-        self.changed = None
-
-    def write(self, name, text):
-        with open(os.path.join(self.source, name), 'w', encoding='utf-8') as file:
+    def object_of(self, name, text):
+        """Compiles `text` as the source `name`; the digest of its object, None if it does not compile."""
+        source, target = os.path.join(self.mutated, name), os.path.join(self.mutated, 'mutant.o')
+        os.makedirs(os.path.dirname(source), exist_ok=True)
+        with open(source, 'w', encoding='utf-8') as file:
             file.write(text)
-
-    def make(self, target):
-        return subprocess.run(['ninja', '-C', self.build, '-j', '1', target], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, check=False).returncode == 0
+        words = list(self.commands[name])
+        words[words.index('-c') + 1] = source
+        words[words.index('-o') + 1] = target
+        for option in ('-MT', '-MF'):
+            if option in words:
+                at = words.index(option)
+                del words[at:at + 2]
+        words = [w for w in words if w != '-MD']
+        done = subprocess.run(words, cwd=self.build, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        return digest(target) if done.returncode == 0 else None
 
     def compile(self, mutant):
         """None: does not compile; False: the same object; True: another one."""
-        if mutant.file.endswith('.h'):
-            return True
-        path = self.objects[mutant.file]
-        if not self.make(os.path.relpath(path, self.build)):
-            return None
-        return digest(path) != self.sums[mutant.file]
+        if mutant.file not in self.sums:
+            with open(os.path.join(self.source, mutant.file), encoding='utf-8') as file:
+                self.sums[mutant.file] = self.object_of(mutant.file, file.read())
+        made = self.object_of(mutant.file, mutant.text)
+        if made is None or made == self.sums[mutant.file]:
+            return None if made is None else False
+        self.link_subject(mutant)
+        return True
+
+    def link_test(self, name):
+        if name not in self.linked:
+            run(['gcc', '-fsanitize=leak', '-o', os.path.join(self.build, name), self.objects[f'tests/{name}.c'], '-L' + self.build,
+                 '-lsubject'] + self.options + self.libraries, cwd=self.build)
+            self.linked.add(name)
 
     def test(self, name, cpu_seconds, wall_seconds):
         """'' if the test passes, else how it failed, and the processor time it took. What it leaves in
         /tmp stays in a folder of its own, if mounting is allowed."""
-        if not self.make(name):
-            return 'link', 0.0
+        self.link_test(name)
         command = ['./build/' + name]
         if os.geteuid() == 0:
             command = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /tmp && exec "$@"', self.scratch] + command
@@ -167,7 +177,8 @@ class Worker:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        child = subprocess.Popen(command, cwd=self.source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        place = dict(os.environ, LD_LIBRARY_PATH='./build')
+        child = subprocess.Popen(command, cwd=self.source, env=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                  stdin=subprocess.DEVNULL, preexec_fn=limits, start_new_session=True)
         verdict, end = None, time.monotonic() + wall_seconds
         while verdict is None:
@@ -188,6 +199,18 @@ class Worker:
         shutil.rmtree(self.scratch, ignore_errors=True)
         os.makedirs(self.scratch, exist_ok=True)
         return verdict, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def copy_if_changed(source, copy):
+    with open(source, 'rb') as file:
+        text = file.read()
+    if os.path.exists(copy):
+        with open(copy, 'rb') as file:
+            if file.read() == text:
+                return
+    os.makedirs(os.path.dirname(copy), exist_ok=True)
+    with open(copy, 'wb') as file:
+        file.write(text)
 
 
 def digest(path):
@@ -221,7 +244,6 @@ def judge(worker, mutant, lines, usual, listed):
     """(verdict, by which test, how)"""
     if (mutant.file, mutant.before, mutant.after) in listed:
         return 'listed', '', listed[mutant.file, mutant.before, mutant.after]
-    worker.apply(mutant)
     compiled = worker.compile(mutant)
     if compiled is None:
         return 'invalid', '', ''
@@ -235,7 +257,7 @@ def judge(worker, mutant, lines, usual, listed):
     for test in tests:
         how, _ = worker.test(test, 10 + 8 * usual[test], 60 + 20 * usual[test])
         if how:
-            return ('invalid' if how == 'link' else 'killed'), test, how
+            return 'killed', test, how
     return 'survived', '', f'{len(tests)} tests run this line'
 
 
@@ -297,7 +319,7 @@ def main():
     parser.add_argument('--count', type=int, default=200)
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--goal', type=float, default=90.0)
-    parser.add_argument('--only', action='append', default=[], help='a file; may be repeated')
+    parser.add_argument('--only', action='append', default=[], help='a source file; may be repeated')
     parser.add_argument('--id', action='append', default=[], help='only these mutants of the drawn ones')
     parser.add_argument('--skip', action='append', default=[], help='a test that is not run; may be repeated')
     parser.add_argument('--all-tests', action='store_true', help='do without tests/coverage.sh: any test may kill')
@@ -353,8 +375,6 @@ def main():
 
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(one, [m for m in mutants if m.id not in kept]))
-    for worker in workers:
-        worker.restore()
     return report(rows, os.path.join(arguments.build, 'report.txt'), time.monotonic() - start) < arguments.goal
 
 

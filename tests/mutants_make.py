@@ -206,11 +206,10 @@ class Maker:
 
 
 def files_of(root, only):
-    """Headers only when they are asked for: each mutant of one compiles nearly everything anew."""
     names = []
     for folder in ('log', 'apply'):
-        names += [f'{folder}/{n}' for n in sorted(os.listdir(os.path.join(root, folder))) if n.endswith(('.c', '.h'))]
-    return [n for n in names if n in only or (not only and n.endswith('.c'))]
+        names += [f'{folder}/{n}' for n in sorted(os.listdir(os.path.join(root, folder))) if n.endswith('.c')]
+    return [n for n in names if not only or n in only]
 
 
 def quotas(weights, count):

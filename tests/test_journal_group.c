@@ -64,7 +64,11 @@ static void unit_of_no_group_has_no_index_and_no_count(void **state)
     (void)state;
     struct unit_stamp stamp;
     uint8_t unit[UNIT_BYTES];
+    memset(unit, 0xff, sizeof unit);
     unit_format(unit, 5, INCARNATION);
+    for (size_t i = 0; i < UNIT_PAYLOAD_BYTES; i++) {
+        assert_int_equal(unit[i], 0);
+    }
     assert_true(unit_open(unit, 5, INCARNATION, &stamp));
     assert_int_equal(stamp.seq, 0);
     (void)unit_seal(unit, 5, INCARNATION, (struct unit_stamp){.seq = 0, .index = 1});

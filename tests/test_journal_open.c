@@ -123,8 +123,9 @@ static void expect(enum status status, const char *why)
 static void journal_open_names_the_highest_safety_state_of_any_header(void **state)
 {
     (void)state;
-    static const struct journal_safety told[] = {{3, 41, 39}, {2, 99, 98}, {3, 40, 50}, {1, 1, 1}};
-    for (size_t i = 0; i < 4; i++) {
+    static const struct journal_safety told[] = {
+        {3, 40, 39}, {2, 99, 98}, {3, 41, 38}, {3, 39, 50}, {1, 1, 1}};
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
         journal_set_safety(jt.journal, &told[i]);
         append_groups(1);
     }

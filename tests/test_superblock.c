@@ -444,6 +444,29 @@ static void superblock_update_notices_lost_writes(void **state)
     }
 }
 
+/* What could not be read back is the disk's failure, whichever of the copies it was. */
+static void superblock_update_tells_an_unreadable_copy_from_a_lost_one(void **state)
+{
+    (void)state;
+    for (uint64_t a = 7; a <= 10; a++) { /* the readings of an update */
+        for (uint64_t b = 7; b < a; b++) {
+            struct disk *copy;
+            disk_clone(disk, &copy);
+            struct io on = disk_io(copy);
+            OK(superblock_open(&file, &on, PATH, &why));
+            OK(superblock_repair(file));
+            struct superblock next = *superblock_current(file);
+            superblock_update(file, &next);
+            disk_fault(copy, a, DISK_EIO, false);
+            disk_fault(copy, b, DISK_EIO, false);
+            assert_int_equal(superblock_settle(file), STATUS_IO);
+            superblock_close(file);
+            file = NULL;
+            disk_close(copy);
+        }
+    }
+}
+
 /* Each operation of format, repair and update fails, once and for good. */
 static void superblock_reports_every_failed_operation(void **state)
 {
@@ -640,6 +663,7 @@ int main(void)
         TEST(superblock_open_writes_nothing),
         TEST(superblock_is_current_only_after_the_last_operation),
         TEST(superblock_update_notices_lost_writes),
+        TEST(superblock_update_tells_an_unreadable_copy_from_a_lost_one),
         TEST(superblock_reports_every_failed_operation),
         TEST(superblock_update_survives_power_cuts),
         TEST(superblock_finished_update_is_durable),
