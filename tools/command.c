@@ -404,7 +404,11 @@ int command_main(const struct command_set *const *sets, size_t set_count, int ar
                  char *const *argv)
 {
     struct call *call = malloc(sizeof *call);
-    if (!call) return EXIT_FAILED;
+    if (!call) {
+        fprintf(stderr, "cairn: not enough memory\n");
+        return EXIT_FAILED;
+    }
+    output_init();
     enum exit_code code;
     if (command_parse(call, sets, set_count, argc, argv) != STATUS_OK) {
         code = output_fail(call, EXIT_USAGE, "usage", "%s", call->message);

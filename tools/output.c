@@ -166,11 +166,26 @@ static void print_line(FILE *file, const json_t *value)
     free(text);
 }
 
-enum exit_code output_result(const struct call *call, json_t *value)
+/* jansson drops what it has no memory for: a result that misses a part looks whole. */
+static _Atomic bool has_run_short;
+
+static void *json_memory(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    if (!memory) has_run_short = true;
+    return memory;
+}
+
+void output_init(void)
+{
+    json_set_alloc_funcs(json_memory, free);
+}
+
+static enum exit_code print_result(const struct call *call, json_t *value)
 {
     size_t i;
     json_t *item;
-    if (!value) return output_fail_status(call, STATUS_NO_MEMORY, "result");
+    if (!value || has_run_short) return output_fail_status(call, STATUS_NO_MEMORY, "result");
     if (call->output == OUTPUT_TEXT) {
         print_text(value);
     } else if (call->output == OUTPUT_NDJSON && json_is_array(value)) {
@@ -178,8 +193,14 @@ enum exit_code output_result(const struct call *call, json_t *value)
     } else {
         print_line(stdout, value);
     }
+    return has_run_short ? output_fail_status(call, STATUS_NO_MEMORY, "result") : EXIT_OK;
+}
+
+enum exit_code output_result(const struct call *call, json_t *value)
+{
+    enum exit_code code = print_result(call, value);
     json_decref(value);
-    return EXIT_OK;
+    return code;
 }
 
 void output_row(const struct call *call, json_t *row)

@@ -11,8 +11,11 @@
 
 #include "tools/command.h"
 
-/* output_result prints the result and releases it (the reference is stolen; NULL means that memory ran
- * out, EXIT_FAILED). NDJSON prints a list one element a line. Answers EXIT_OK. */
+/* output_init watches the memory of JSON values; call it before the first of them is made. */
+void output_init(void);
+
+/* output_result prints the result and releases it (the reference is stolen). NDJSON prints a list one
+ * element a line. EXIT_FAILED: it is NULL, or memory ran out for a part of it or of any JSON before. */
 enum exit_code output_result(const struct call *call, json_t *value);
 
 /* output_row prints one row of a stream, at once: text, or one line of JSON in either JSON format. The
