@@ -197,7 +197,7 @@ static void index_answers_from_memory_what_has_no_file(void **state)
     (void)state;
     uint64_t before = disk_hash(disk);
     size_t files = files_count();
-    for (uint64_t round = 0; round < 60; round++) {
+    for (uint64_t round = 0; round < 12; round++) {
         files_remove();
         struct tx_index *index = open_index();
         if (round == 0)
