@@ -80,6 +80,10 @@ enum status text_base64_parse(const char *text, size_t text_bytes, uint8_t *out,
     *count = 0;
     if (text_bytes % 4 != 0) return STATUS_NONCANONICAL;
     if (text_bytes == 0) return STATUS_OK;
+    /* libsodium 1.0.18 takes every byte above 7f for a digit. */
+    for (size_t i = 0; i < text_bytes; i++) {
+        if ((uint8_t)text[i] > 0x7f) return STATUS_NONCANONICAL;
+    }
     size_t padding = text[text_bytes - 1] != '=' ? 0 : text[text_bytes - 2] != '=' ? 1 : 2;
     if (text_bytes / 4 * 3 - padding > capacity) return STATUS_FULL;
     const char *end = NULL;

@@ -353,7 +353,8 @@ static void text_base64_has_one_spelling(void **state)
 {
     (void)state;
     static const char *const BAD[] = {
-        "QQ", "QQ=", "QR==", "QQ==\n", " QQ==", "QQ-_", "Q===", "====", "QQ==QQ=="};
+        "QQ",   "QQ=",  "QR==",     "QQ==\n",  " QQ==",   "QQ-_",
+        "Q===", "====", "QQ==QQ==", "\x80QFB", "QUF\xff", "\xc3\xa9QQ"};
     uint8_t bytes[16];
     size_t count;
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
