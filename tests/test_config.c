@@ -187,6 +187,21 @@ static void config_listen_takes_numeric_addresses_only(void **state)
     }
 }
 
+static void config_takes_no_text_that_yaml_would_not_give_back(void **state)
+{
+    (void)state;
+    static const char *const BAD[] = {"a\xff",         "\xc3",         "a\xe2\x80\xa8z",
+                                      "\xe2\x80\xa9z", "\xef\xbf\xbe", "\xc2\x85"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        struct setting_given setting = {.key = "node.moniker", .text = BAD[i]};
+        memset(&faults, 0, sizeof faults);
+        config_init(&config);
+        config_read_settings(&config, &setting, 1, &faults);
+        assert_int_equal(faults.count, 1);
+        assert_string_equal(config.node_moniker.text, "cairn");
+    }
+}
+
 static void config_written_file_reads_back_the_same(void **state)
 {
     (void)state;
@@ -250,6 +265,7 @@ int main(void)
         cmocka_unit_test(config_refuses_mistyped_environment_and_flags),
         cmocka_unit_test(config_checks_settings_against_each_other),
         cmocka_unit_test(config_listen_takes_numeric_addresses_only),
+        cmocka_unit_test(config_takes_no_text_that_yaml_would_not_give_back),
         cmocka_unit_test(config_written_file_reads_back_the_same),
         cmocka_unit_test(config_survives_every_cut_and_odd_byte),
     };

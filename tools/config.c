@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/text.h"
 #include "log/trace.h"
 #include "tools/config_internal.h"
 #include "tools/text.h"
@@ -69,14 +70,17 @@ static bool is_listen(const char *text)
     return inet_pton(six ? AF_INET6 : AF_INET, host, address) == 1;
 }
 
-/* Printable, and nothing that would need escaping when it is written back. */
+/* Printable, and nothing that would need escaping when it is written back: YAML has no U+FFFE and
+ * U+FFFF, and folds the separators U+2028 and U+2029. */
 static bool is_plain(const char *text, uint64_t lo, uint64_t hi)
 {
+    static const char *const UNFIT[] = {"\"",           "\\",           "\xe2\x80\xa8",
+                                        "\xe2\x80\xa9", "\xef\xbf\xbe", "\xef\xbf\xbf"};
     size_t count = strlen(text);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c < 0x20 || *c == 0x7f || *c == '"' || *c == '\\') return false;
+    for (size_t i = 0; i < sizeof UNFIT / sizeof UNFIT[0]; i++) {
+        if (strstr(text, UNFIT[i])) return false;
     }
-    return count >= lo && count <= hi;
+    return count >= lo && count <= hi && text_is_utf8(text, count);
 }
 
 static enum text_unit unit_of(enum config_kind kind)
