@@ -3,11 +3,7 @@
 
 #include "replica/mempool.h"
 #include "tests/support_cmocka.h"
-
-struct made {
-    struct tx_view view;
-    uint8_t bytes[600];
-};
+#include "tests/support_mempool.h"
 
 static uint64_t random_state;
 
@@ -17,23 +13,6 @@ static uint64_t random_below(uint64_t bound)
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return (z ^ z >> 31) % bound;
-}
-
-/* The pool looks at id, sender, nonce, fee and expiry only, so that its bytes may be anything. */
-static void make_tx(struct made *made, uint8_t sender, uint64_t nonce, uint64_t fee,
-                    uint64_t valid_until, size_t count)
-{
-    memset(made, 0, sizeof *made);
-    memset(made->view.sender, sender, HASH_BYTES);
-    made->view.tx.content.nonce = nonce;
-    made->view.tx.content.fee = fee;
-    made->view.tx.content.valid_until = valid_until;
-    store_u64(made->bytes, nonce);
-    store_u64(made->bytes + 8, fee);
-    store_u64(made->bytes + 16, valid_until);
-    made->bytes[24] = sender;
-    made->view.bytes = (struct bytes){made->bytes, count};
-    hash_bytes(HASH_TRANSACTION, made->bytes, count, made->view.id);
 }
 
 static struct mempool *open_pool(uint32_t txs_max)
@@ -49,9 +28,9 @@ static struct mempool *open_pool(uint32_t txs_max)
 
 static enum mempool_answer admit(struct mempool *pool, uint8_t sender, uint64_t nonce, uint64_t fee)
 {
-    struct made made;
+    struct mempool_made made;
     struct mempool_verdict verdict;
-    make_tx(&made, sender, nonce, fee, 1000, 100);
+    mempool_make_tx(&made, sender, nonce, fee, 1000, 100);
     mempool_admit(pool, &made.view, 10, 0, UINT64_C(1) << 40, 1, &verdict);
     const char *fault = mempool_check(pool);
     if (fault) fail_msg("%s", fault);
@@ -60,8 +39,8 @@ static enum mempool_answer admit(struct mempool *pool, uint8_t sender, uint64_t 
 
 static bool has(struct mempool *pool, uint8_t sender, uint64_t nonce, uint64_t fee)
 {
-    struct made made;
-    make_tx(&made, sender, nonce, fee, 1000, 100);
+    struct mempool_made made;
+    mempool_make_tx(&made, sender, nonce, fee, 1000, 100);
     return mempool_find(pool, made.view.id);
 }
 
@@ -118,8 +97,8 @@ static void mempool_picks_by_fee_in_nonce_order(void **state)
     /* Held: a second pick finds nothing, a release brings it back. */
     assert_false(mempool_waiting(pool));
     assert_int_equal(pick(pool, 4096, senders, nonces), 0);
-    struct made made;
-    make_tx(&made, 2, 0, 100, 1000, 100);
+    struct mempool_made made;
+    mempool_make_tx(&made, 2, 0, 100, 1000, 100);
     mempool_release(pool, made.view.id);
     assert_int_equal(pick(pool, 4096, senders, nonces), 1);
     assert_int_equal(senders[0], 2);
@@ -173,16 +152,16 @@ static void mempool_replaces_only_for_ten_percent_more(void **state)
 {
     (void)state;
     struct mempool *pool = open_pool(100);
-    struct made made;
+    struct mempool_made made;
     struct mempool_verdict verdict;
     assert_int_equal(admit(pool, 1, 0, 1001), MEMPOOL_ADDED);
     assert_int_equal(admit(pool, 1, 0, 1001), MEMPOOL_KNOWN);
-    make_tx(&made, 1, 0, 1101, 1000, 100);
+    mempool_make_tx(&made, 1, 0, 1101, 1000, 100);
     mempool_admit(pool, &made.view, 10, 0, 100000, 1, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_UNDERPRICED);
     assert_int_equal(verdict.required_fee, 1102);
     /* The rate must rise too: more gas for the same bump is not enough. */
-    make_tx(&made, 1, 0, 1102, 1000, 100);
+    mempool_make_tx(&made, 1, 0, 1102, 1000, 100);
     mempool_admit(pool, &made.view, 20, 0, 100000, 1, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_UNDERPRICED);
     assert_int_equal(verdict.required_fee, 2204);
@@ -201,9 +180,9 @@ static void mempool_admission_refuses_in_order(void **state)
 {
     (void)state;
     struct mempool *pool = open_pool(3000);
-    struct made made;
+    struct mempool_made made;
     struct mempool_verdict verdict;
-    make_tx(&made, 1, 4, 10, 5, 100);
+    mempool_make_tx(&made, 1, 4, 10, 5, 100);
     mempool_admit(pool, &made.view, 10, 5, 100, 6, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_EXPIRED);
     mempool_admit(pool, &made.view, 10, 5, 100, 5, &verdict);
@@ -214,15 +193,15 @@ static void mempool_admission_refuses_in_order(void **state)
     mempool_admit(pool, &made.view, 10, 4, 10, 5, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_ADDED);
     /* The fees of all pending ones count. */
-    make_tx(&made, 1, 5, 1, 5, 100);
+    mempool_make_tx(&made, 1, 5, 1, 5, 100);
     mempool_admit(pool, &made.view, 10, 4, 10, 5, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_UNPAYABLE);
     for (uint64_t n = 0; n < 1000; n++) {
-        make_tx(&made, 2, n, 1, 5, 100);
+        mempool_make_tx(&made, 2, n, 1, 5, 100);
         mempool_admit(pool, &made.view, 10, 0, 10000, 5, &verdict);
         assert_int_equal(verdict.answer, MEMPOOL_ADDED);
     }
-    make_tx(&made, 2, 1000, 1, 5, 100);
+    mempool_make_tx(&made, 2, 1000, 1, 5, 100);
     mempool_admit(pool, &made.view, 10, 0, 10000, 5, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_SENDER_FULL);
     assert_null(mempool_check(pool));
@@ -233,10 +212,10 @@ static void mempool_expires_what_is_too_old(void **state)
 {
     (void)state;
     struct mempool *pool = open_pool(100);
-    struct made made;
+    struct mempool_made made;
     struct mempool_verdict verdict;
     for (uint64_t n = 0; n < 10; n++) {
-        make_tx(&made, 1, n, 100, 10 + n, 100);
+        mempool_make_tx(&made, 1, n, 100, 10 + n, 100);
         mempool_admit(pool, &made.view, 10, 0, 100000, 1, &verdict);
         assert_int_equal(verdict.answer, MEMPOOL_ADDED);
     }
@@ -253,13 +232,13 @@ static void mempool_full_pool_gives_way_to_better_ones(void **state)
 {
     (void)state;
     struct mempool *pool = open_pool(4);
-    struct made made;
+    struct mempool_made made;
     struct mempool_verdict verdict;
     assert_int_equal(admit(pool, 1, 0, 100), MEMPOOL_ADDED);
     assert_int_equal(admit(pool, 1, 1, 500), MEMPOOL_ADDED); /* worth 100: behind a mean one */
     assert_int_equal(admit(pool, 2, 0, 300), MEMPOOL_ADDED);
     assert_int_equal(admit(pool, 3, 5, 9000), MEMPOOL_ADDED); /* gapped */
-    make_tx(&made, 4, 0, 1, 1000, 100);
+    mempool_make_tx(&made, 4, 0, 1, 1000, 100);
     mempool_admit(pool, &made.view, 10, 0, 100000, 1, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_ADDED); /* any ready one beats a gapped one */
     assert_false(has(pool, 3, 5, 9000));
@@ -268,7 +247,7 @@ static void mempool_full_pool_gives_way_to_better_ones(void **state)
     assert_int_equal(admit(pool, 6, 0, 2), MEMPOOL_ADDED);
     /* The generous one behind the mean one goes first of its chain, and its fee must be outbid. */
     assert_int_equal(admit(pool, 7, 0, 200), MEMPOOL_ADDED); /* pushes out the 2 */
-    make_tx(&made, 8, 0, 400, 1000, 100);
+    mempool_make_tx(&made, 8, 0, 400, 1000, 100);
     mempool_admit(pool, &made.view, 10, 0, 100000, 1, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_FULL);
     assert_int_equal(verdict.required_fee, 500);
@@ -283,7 +262,7 @@ static void mempool_accounts_settle_a_block(void **state)
 {
     (void)state;
     struct mempool *pool = open_pool(100);
-    struct made made;
+    struct mempool_made made;
     uint8_t senders[10], address[HASH_BYTES];
     uint64_t nonces[10];
     memset(address, 1, sizeof address);
@@ -291,9 +270,9 @@ static void mempool_accounts_settle_a_block(void **state)
         assert_int_equal(admit(pool, 1, n, 100), MEMPOOL_ADDED);
     }
     assert_int_equal(pick(pool, 4 + 2 * 102, senders, nonces), 2);
-    make_tx(&made, 1, 0, 100, 1000, 100);
+    mempool_make_tx(&made, 1, 0, 100, 1000, 100);
     mempool_commit(pool, made.view.id, true);
-    make_tx(&made, 1, 1, 100, 1000, 100);
+    mempool_make_tx(&made, 1, 1, 100, 1000, 100);
     mempool_commit(pool, made.view.id, true);
     mempool_account(pool, address, 2, 150);
     assert_null(mempool_check(pool));
@@ -312,13 +291,13 @@ static void mempool_unpaid_stays_includable(void **state)
 {
     (void)state;
     struct mempool *pool = open_pool(100);
-    struct made made;
+    struct mempool_made made;
     uint8_t senders[10], address[HASH_BYTES];
     uint64_t nonces[10];
     memset(address, 1, sizeof address);
     assert_int_equal(admit(pool, 1, 0, 100), MEMPOOL_ADDED);
     assert_int_equal(pick(pool, 4096, senders, nonces), 1);
-    make_tx(&made, 1, 0, 100, 1000, 100);
+    mempool_make_tx(&made, 1, 0, 100, 1000, 100);
     mempool_commit(pool, made.view.id, false);
     mempool_account(pool, address, 0, 5000);
     assert_int_equal(pick(pool, 4096, senders, nonces), 1);
@@ -332,8 +311,8 @@ static void mempool_ids_of_recovered_blocks_are_known(void **state)
 {
     (void)state;
     struct mempool *pool = open_pool(100);
-    struct made made;
-    make_tx(&made, 1, 0, 100, 1000, 100);
+    struct mempool_made made;
+    mempool_make_tx(&made, 1, 0, 100, 1000, 100);
     assert_int_equal(mempool_hold(pool, made.view.id), STATUS_OK);
     assert_int_equal(admit(pool, 1, 0, 100), MEMPOOL_KNOWN);
     mempool_release(pool, made.view.id);
@@ -353,9 +332,9 @@ static void mempool_bytes_come_back_as_they_went_in(void **state)
     (void)state;
     struct mempool *pool = open_pool(50);
     for (size_t count = 32; count < 600; count += 13) {
-        struct made made;
+        struct mempool_made made;
         struct mempool_verdict verdict;
-        make_tx(&made, (uint8_t)count, 0, count, 1000, count);
+        mempool_make_tx(&made, (uint8_t)count, 0, count, 1000, count);
         made.bytes[count - 1] = 0x5a;
         mempool_admit(pool, &made.view, 1, 0, 100000, 1, &verdict);
         uint8_t out[600];
@@ -370,220 +349,10 @@ static void mempool_bytes_come_back_as_they_went_in(void **state)
 
 /* ---- a naive model ---- */
 
-#define MODEL_SENDERS 6
-#define MODEL_TXS     12
-#define MODEL_GAS     10
-
-struct model_tx {
-    bool used, held;
-    uint8_t sender;
-    uint64_t nonce, fee, arrival, valid_until;
-};
-
-struct model {
-    struct model_tx tx[MODEL_TXS];
-    uint64_t nonce[MODEL_SENDERS], balance[MODEL_SENDERS], arrivals, height;
-};
-
-static struct model_tx *model_find(struct model *model, uint8_t sender, uint64_t nonce)
+static uint64_t model_choose(void *context, uint64_t bound)
 {
-    for (int i = 0; i < MODEL_TXS; i++) {
-        struct model_tx *tx = &model->tx[i];
-        if (tx->used && tx->sender == sender && tx->nonce == nonce) return tx;
-    }
-    return NULL;
-}
-
-static uint64_t model_missing(struct model *model, uint8_t sender)
-{
-    uint64_t nonce = model->nonce[sender];
-    while (model_find(model, sender, nonce)) {
-        nonce++;
-    }
-    return nonce;
-}
-
-static uint64_t model_worth(const struct model *model, uint8_t sender, uint64_t nonce, uint64_t fee)
-{
-    for (int i = 0; i < MODEL_TXS; i++) {
-        const struct model_tx *tx = &model->tx[i];
-        if (tx->used && tx->sender == sender && tx->nonce < nonce && tx->fee < fee) fee = tx->fee;
-    }
-    return fee;
-}
-
-/* The last one of a sender that must go first: gapped, mean, young. */
-static struct model_tx *model_victim(struct model *model)
-{
-    struct model_tx *victim = NULL;
-    for (int i = 0; i < MODEL_TXS; i++) {
-        struct model_tx *tx = &model->tx[i];
-        bool last = tx->used && !tx->held;
-        for (int k = 0; last && k < MODEL_TXS; k++) {
-            const struct model_tx *other = &model->tx[k];
-            last = !other->used || other->sender != tx->sender || other->nonce <= tx->nonce;
-        }
-        if (!last) continue;
-        if (!victim) {
-            victim = tx;
-            continue;
-        }
-        bool gapped = tx->nonce >= model_missing(model, tx->sender);
-        bool victim_gapped = victim->nonce >= model_missing(model, victim->sender);
-        uint64_t worth = model_worth(model, tx->sender, tx->nonce, tx->fee);
-        uint64_t victim_worth = model_worth(model, victim->sender, victim->nonce, victim->fee);
-        bool first = gapped != victim_gapped ? gapped
-                     : worth != victim_worth ? worth < victim_worth
-                                             : tx->arrival > victim->arrival;
-        if (first) victim = tx;
-    }
-    return victim;
-}
-
-static struct model_tx *model_slot(struct model *model)
-{
-    for (int i = 0; i < MODEL_TXS; i++) {
-        if (!model->tx[i].used) return &model->tx[i];
-    }
-    return NULL;
-}
-
-static void model_account(struct model *model, uint8_t sender)
-{
-    uint64_t fees = 0;
-    for (int i = 0; i < MODEL_TXS; i++) {
-        struct model_tx *tx = &model->tx[i];
-        if (!tx->used || tx->sender != sender) continue;
-        if (tx->nonce < model->nonce[sender] && !tx->held)
-            tx->used = false;
-        else
-            fees += tx->fee;
-    }
-    while (fees > model->balance[sender]) {
-        struct model_tx *last = NULL;
-        for (int i = 0; i < MODEL_TXS; i++) {
-            struct model_tx *tx = &model->tx[i];
-            if (tx->used && tx->sender == sender && (!last || tx->nonce > last->nonce)) last = tx;
-        }
-        if (!last || last->held) return;
-        fees -= last->fee;
-        last->used = false;
-    }
-}
-
-static enum mempool_answer model_admit(struct model *model, uint8_t sender, uint64_t nonce,
-                                       uint64_t fee, uint64_t valid_until)
-{
-    model_account(model, sender);
-    struct model_tx *old = model_find(model, sender, nonce), *slot;
-    uint64_t missing = model_missing(model, sender), fees = 0;
-    for (int i = 0; i < MODEL_TXS; i++) {
-        const struct model_tx *tx = &model->tx[i];
-        if (!tx->used || tx->sender != sender) continue;
-        fees += tx->fee;
-        if (tx->nonce == nonce && tx->fee == fee && tx->valid_until == valid_until) {
-            return MEMPOOL_KNOWN;
-        }
-    }
-    if (valid_until < model->height) return MEMPOOL_EXPIRED;
-    if (nonce < model->nonce[sender]) return MEMPOOL_STALE;
-    if (nonce > missing + 3) return MEMPOOL_GAP;
-    if (old && old->held) return MEMPOOL_IN_BLOCK;
-    if (old && (fee * 10 < old->fee * 11 || fee <= old->fee)) return MEMPOOL_UNDERPRICED;
-    if (fees - (old ? old->fee : 0) + fee > model->balance[sender]) return MEMPOOL_UNPAYABLE;
-    if (old) old->used = false;
-    slot = model_slot(model);
-    if (!slot) {
-        struct model_tx *victim = model_victim(model);
-        if (!victim) return MEMPOOL_FULL;
-        bool ready = nonce <= missing;
-        bool victim_ready = victim->nonce < model_missing(model, victim->sender);
-        if (!ready && victim_ready) return MEMPOOL_FULL;
-        if (ready == victim_ready &&
-            (model_worth(model, sender, nonce, fee) <=
-                 model_worth(model, victim->sender, victim->nonce, victim->fee) ||
-             fee < victim->fee)) {
-            return MEMPOOL_FULL;
-        }
-        slot = victim;
-    }
-    *slot = (struct model_tx){true, false, sender, nonce, fee, model->arrivals++, valid_until};
-    return MEMPOOL_ADDED;
-}
-
-static void model_compare(struct model *model, struct mempool *pool)
-{
-    const char *fault = mempool_check(pool);
-    if (fault) fail_msg("%s", fault);
-    struct mempool_stats stats;
-    mempool_stats(pool, &stats);
-    uint64_t count = 0;
-    for (int i = 0; i < MODEL_TXS; i++) {
-        const struct model_tx *tx = &model->tx[i];
-        if (!tx->used) continue;
-        struct made made;
-        make_tx(&made, tx->sender, tx->nonce, tx->fee, tx->valid_until, 100);
-        assert_true(mempool_find(pool, made.view.id));
-        count++;
-    }
-    assert_int_equal(stats.txs, count);
-    struct mempool_notice notice;
-    while (mempool_take_notice(pool, &notice)) {
-    }
-}
-
-static void model_step(struct model *model, struct mempool *pool)
-{
-    uint8_t sender = (uint8_t)random_below(MODEL_SENDERS), address[HASH_BYTES];
-    memset(address, sender, sizeof address);
-    struct model_tx *tx = &model->tx[random_below(MODEL_TXS)];
-    struct made made;
-    make_tx(&made, tx->sender, tx->nonce, tx->fee, tx->valid_until, 100);
-    uint64_t kind = random_below(20);
-    if (kind < 14) {
-        uint64_t nonce = model->nonce[sender] + random_below(7);
-        uint64_t fee = 1 + random_below(100), valid_until = model->height + random_below(40);
-        if (random_below(20) == 0) nonce = random_below(5);
-        struct mempool_verdict verdict;
-        make_tx(&made, sender, nonce, fee, valid_until, 100);
-        mempool_admit(pool, &made.view, MODEL_GAS, model->nonce[sender], model->balance[sender],
-                      model->height, &verdict);
-        assert_int_equal(verdict.answer, model_admit(model, sender, nonce, fee, valid_until));
-    } else if (kind == 14 && tx->used) {
-        tx->held = true;
-        assert_int_equal(mempool_hold(pool, made.view.id), STATUS_OK);
-    } else if (kind == 15 && tx->used) {
-        tx->held = false;
-        mempool_release(pool, made.view.id);
-        model_account(model, tx->sender);
-        memset(address, tx->sender, sizeof address);
-        mempool_account(pool, address, model->nonce[tx->sender], model->balance[tx->sender]);
-    } else if (kind == 16 && tx->used && tx->nonce == model->nonce[tx->sender]) {
-        tx->used = false;
-        mempool_commit(pool, made.view.id, true);
-        model->nonce[tx->sender]++;
-        uint64_t *balance = &model->balance[tx->sender];
-        *balance -= *balance < tx->fee ? *balance : tx->fee;
-        model_account(model, tx->sender);
-        memset(address, tx->sender, sizeof address);
-        mempool_account(pool, address, model->nonce[tx->sender], model->balance[tx->sender]);
-    } else if (kind == 17) {
-        model->balance[sender] = random_below(600);
-        model_account(model, sender);
-        mempool_account(pool, address, model->nonce[sender], model->balance[sender]);
-    } else if (kind == 18) {
-        model->height += random_below(4);
-        for (int i = 0; i < MODEL_TXS; i++) {
-            if (!model->tx[i].held && model->tx[i].valid_until < model->height) {
-                model->tx[i].used = false;
-            }
-        }
-        mempool_expire(pool, model->height);
-    } else if (kind == 19 && tx->used && !tx->held) {
-        tx->used = false;
-        assert_true(mempool_drop(pool, made.view.id));
-    }
-    model_compare(model, pool);
+    (void)context;
+    return random_below(bound);
 }
 
 static void mempool_agrees_with_a_naive_model(void **state)
@@ -591,20 +360,15 @@ static void mempool_agrees_with_a_naive_model(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < 40; seed++) {
         random_state = seed;
-        struct mempool_limits limits = {.txs_max = MODEL_TXS,
-                                        .bytes_max = 1 << 18,
-                                        .per_sender_max = 100,
-                                        .nonce_gap_max = 3,
-                                        .replace_bump_bps = 1000};
         struct mempool *pool;
-        assert_int_equal(mempool_open(&pool, &limits), STATUS_OK);
-        struct model model = {.height = 1};
-        for (int i = 0; i < MODEL_SENDERS; i++) {
-            model.balance[i] = 400;
-        }
+        struct mempool_model model = {.choose = model_choose, .compare_every = 1};
+        assert_int_equal(mempool_model_open(&pool), STATUS_OK);
+        mempool_model_start(&model, pool);
         for (int i = 0; i < 3000; i++) {
-            model_step(&model, pool);
+            const char *fault = mempool_model_step(&model);
+            if (fault) fail_msg("seed %llu step %d: %s", (unsigned long long)seed, i, fault);
         }
+        assert_null(mempool_model_empty(&model));
         mempool_close(pool);
     }
 }
@@ -621,10 +385,10 @@ static void mempool_attacker_cannot_push_out_more_than_he_spends(void **state)
         }
         /* The attacker: many keys, 999 coins each at most, any nonce, gas and size. */
         for (int i = 0; i < 3000; i++) {
-            struct made made;
+            struct mempool_made made;
             struct mempool_verdict verdict;
-            make_tx(&made, (uint8_t)(100 + random_below(100)), random_below(20), random_below(1000),
-                    1000, 40 + random_below(500));
+            mempool_make_tx(&made, (uint8_t)(100 + random_below(100)), random_below(20),
+                            random_below(1000), 1000, 40 + random_below(500));
             mempool_admit(pool, &made.view, 1 + random_below(20), 0, 999, 1, &verdict);
         }
         for (uint8_t s = 0; s < 40; s++) {
@@ -650,9 +414,9 @@ static void mempool_eviction_is_all_or_nothing(void **state)
         count++;
     }
     static uint8_t big[60000];
-    struct made made;
+    struct mempool_made made;
     struct mempool_verdict verdict;
-    make_tx(&made, 250, 0, 1000, 1000, 100);
+    mempool_make_tx(&made, 250, 0, 1000, 1000, 100);
     made.view.bytes = (struct bytes){big, sizeof big};
     mempool_admit(pool, &made.view, 10, 0, 1000000, 1, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_FULL);
@@ -661,7 +425,7 @@ static void mempool_eviction_is_all_or_nothing(void **state)
     assert_int_equal(stats.txs, count);
     assert_int_equal(stats.evicted_total, 0);
     assert_null(mempool_check(pool));
-    make_tx(&made, 250, 0, 100000, 1000, 100);
+    mempool_make_tx(&made, 250, 0, 100000, 1000, 100);
     made.view.bytes = (struct bytes){big, sizeof big};
     mempool_admit(pool, &made.view, 10, 0, 1000000, 1, &verdict);
     assert_int_equal(verdict.answer, MEMPOOL_ADDED);
