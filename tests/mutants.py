@@ -111,7 +111,9 @@ class Worker:
             for entry in json.load(file):
                 name, words = os.path.relpath(entry['file'], self.source), shlex.split(entry['command'])
                 object_path = words[words.index('-o') + 1]
-                if not name.startswith('bench/') and 'cairn.dir' not in object_path:
+                folder, base = name.split('/', 1)
+                if folder in ('log', 'apply', 'replica', 'api', 'tools') and 'cairn.dir' not in object_path \
+                        or folder == 'tests' and base.startswith(('test_', 'support_')) or folder == 'build':
                     self.commands[name], self.objects[name] = words, os.path.join(self.build, object_path)
         run(['ninja', '-C', self.build, '-j', '1'] + [os.path.relpath(o, self.build) for o in self.objects.values()])
         with open(os.path.join(self.build, 'build.ninja'), encoding='utf-8') as file:
