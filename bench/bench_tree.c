@@ -13,7 +13,7 @@
 
 #include "apply/store.h"
 #include "bench/bench.h"
-#include "log/pool.h"
+#include "log/team.h"
 
 #define KEY_BYTES   32
 #define VALUE_BYTES 128
@@ -124,15 +124,15 @@ int main(int argc, char **argv)
     static const uint64_t CHANGED[] = {1000, 10000, 100000};
     uint64_t records = 1000000, cores = 2;
     const struct bench_option options[] = {{"--records", &records, 100000000, NULL},
-                                           {"--cores", &cores, POOL_THREADS_MAX + 1, NULL}};
+                                           {"--cores", &cores, TEAM_THREADS_MAX + 1, NULL}};
     bench_options(&bench, argc, argv, options, 2);
     struct store *store;
-    struct pool *pool = NULL;
+    struct team *team = NULL;
     bench_must("tree", hash_init());
     bench_must("tree", store_open(&store, &TABLE, 1, records, 0));
     if (cores > 1) {
-        bench_must("tree", pool_open(&pool, (unsigned)cores - 1));
-        store_parallel(store, pool_parallel(pool));
+        bench_must("tree", team_open(&team, (unsigned)cores - 1));
+        store_parallel(store, team_parallel(team));
     }
     for (uint64_t i = 0; i < records; i++) {
         put(store, i);
@@ -142,9 +142,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof CHANGED / sizeof CHANGED[0]; i++) {
         if (CHANGED[i] > records) break;
         measure(store, records, CHANGED[i], 1, NULL);
-        if (pool) measure(store, records, CHANGED[i], (unsigned)cores, pool_parallel(pool));
+        if (team) measure(store, records, CHANGED[i], (unsigned)cores, team_parallel(team));
     }
     store_close(store);
-    pool_close(pool);
+    team_close(team);
     return 0;
 }

@@ -2,7 +2,7 @@
  *
  * Code that must stay free of threads takes a `struct parallel` and hands it loops whose turns are
  * independent of each other: they may run in any order and at once, so the result cannot depend on
- * how they ran. NULL runs them one after the other on the caller. log/pool.h has one with threads.
+ * how they ran. NULL runs them one after the other on the caller. log/team.h has one with threads.
  */
 #ifndef CAIRN_LOG_PARALLEL_H
 #define CAIRN_LOG_PARALLEL_H

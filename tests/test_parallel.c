@@ -1,4 +1,4 @@
-/* Claims about log/pool.h, and that apply's results do not depend on who runs its loops: the turns
+/* Claims about log/team.h, and that apply's results do not depend on who runs its loops: the turns
  * come in random order, on several threads, with pauses at random places. */
 #include "tests/support_cmocka.h"
 
@@ -8,7 +8,7 @@
 
 #include "apply/store.h"
 #include "apply/tree.h"
-#include "log/pool.h"
+#include "log/team.h"
 
 #define THREADS   3 /* besides the caller */
 #define TURNS_MAX 4096
@@ -26,7 +26,7 @@ static uint32_t pick(uint32_t below)
 
 struct shuffler {
     struct parallel parallel;
-    struct pool *pool; /* NULL: on the caller alone */
+    struct team *team; /* NULL: on the caller alone */
     uint32_t order[TURNS_MAX];
     uint8_t pauses[TURNS_MAX];
     void (*turn)(void *context, uint32_t i);
@@ -57,7 +57,7 @@ static void shuffler_run(void *owner, uint32_t count, void (*turn)(void *context
     shuffler->turn = turn;
     shuffler->context = context;
     shuffler->turns += count;
-    parallel_run(shuffler->pool ? pool_parallel(shuffler->pool) : NULL, count, shuffled_turn,
+    parallel_run(shuffler->team ? team_parallel(shuffler->team) : NULL, count, shuffled_turn,
                  shuffler);
 }
 
@@ -65,7 +65,7 @@ static void shuffler_init(struct shuffler *shuffler, unsigned threads)
 {
     memset(shuffler, 0, sizeof *shuffler);
     shuffler->parallel = (struct parallel){.run = shuffler_run, .owner = shuffler};
-    if (threads) assert_int_equal(pool_open(&shuffler->pool, threads), STATUS_OK);
+    if (threads) assert_int_equal(team_open(&shuffler->team, threads), STATUS_OK);
 }
 
 /* ---- pool ---- */
@@ -96,8 +96,8 @@ static void pool_runs_each_turn_exactly_once(void **state)
         given[i] = 1 + pick(1000);
     }
     for (unsigned threads = 1; threads <= THREADS; threads++) {
-        struct pool *pool;
-        assert_int_equal(pool_open(&pool, threads), STATUS_OK);
+        struct team *team;
+        assert_int_equal(team_open(&team, threads), STATUS_OK);
         for (int round = 0; round < 500; round++) {
             for (int loop = 0; loop < LOOPS; loop++) {
                 tally[loop].count = round % 50 == 0 ? pick(TURNS_MAX) : pick(9);
@@ -105,7 +105,7 @@ static void pool_runs_each_turn_exactly_once(void **state)
                 memset(tally[loop].done, 0, tally[loop].count * sizeof tally[loop].done[0]);
             }
             for (int loop = 0; loop < LOOPS; loop++) {
-                parallel_run(pool_parallel(pool), tally[loop].count, count_turn, &tally[loop]);
+                parallel_run(team_parallel(team), tally[loop].count, count_turn, &tally[loop]);
                 for (uint32_t n = pick(4); n > 1; n--) {
                     sched_yield();
                 }
@@ -114,9 +114,9 @@ static void pool_runs_each_turn_exactly_once(void **state)
                 assert_memory_equal(tally[loop].done, given, tally[loop].count * sizeof given[0]);
             }
         }
-        pool_close(pool);
+        team_close(team);
     }
-    pool_close(NULL);
+    team_close(NULL);
 }
 
 static atomic_uint meeting;
@@ -135,13 +135,13 @@ static void meet_turn(void *context, uint32_t i)
 static void pool_runs_turns_at_once(void **state)
 {
     (void)state;
-    struct pool *pool;
-    assert_int_equal(pool_open(&pool, 0), STATUS_RANGE);
-    assert_int_equal(pool_open(&pool, POOL_THREADS_MAX + 1), STATUS_RANGE);
-    assert_int_equal(pool_open(&pool, 1), STATUS_OK);
-    parallel_run(pool_parallel(pool), 2, meet_turn, NULL);
+    struct team *team;
+    assert_int_equal(team_open(&team, 0), STATUS_RANGE);
+    assert_int_equal(team_open(&team, TEAM_THREADS_MAX + 1), STATUS_RANGE);
+    assert_int_equal(team_open(&team, 1), STATUS_OK);
+    parallel_run(team_parallel(team), 2, meet_turn, NULL);
     assert_int_equal(atomic_load(&meeting), 2);
-    pool_close(pool);
+    team_close(team);
 }
 
 /* ---- tree ---- */
@@ -197,7 +197,7 @@ static void tree_root_is_the_same_whoever_hashes(void **state)
         assert_true(shuffler.turns > 1000);
         tree_close(&t.tree[0]);
         tree_close(&t.tree[1]);
-        pool_close(shuffler.pool);
+        team_close(shuffler.team);
     }
 }
 
@@ -251,7 +251,7 @@ static void store_root_is_the_same_whoever_hashes(void **state)
     assert_true(shuffler.turns > 500);
     store_close(alone);
     store_close(shared);
-    pool_close(shuffler.pool);
+    team_close(shuffler.team);
 }
 
 int main(void)
