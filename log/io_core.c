@@ -69,7 +69,7 @@ static int flusher_sync(struct io_flusher *flusher, const struct io_op *op)
 static void flusher_perform(struct io_flusher *flusher, struct io_queue *group)
 {
     struct io_op *first = group->first;
-    if (first->kind == IO_WRITE_SYNC) io_op_run(first);
+    if (first->kind == IO_WRITE_SYNC) flusher->core->write(flusher->core, first);
     if (first->status != STATUS_OK) return;
     int error = flusher_sync(flusher, first);
     for (struct io_op *op = first; op != NULL && error != 0; op = op->next) {
@@ -141,10 +141,17 @@ static enum status flusher_start(struct io_core *core, enum io_lane lane)
     return started ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-enum status io_core_init(struct io_core *core, unsigned ops_max)
+void io_core_write(struct io_core *core, struct io_op *op)
+{
+    (void)core;
+    io_op_run(op);
+}
+
+enum status io_core_init(struct io_core *core, unsigned ops_max,
+                         void (*write)(struct io_core *core, struct io_op *op))
 {
     if (ops_max == 0 || ops_max > IO_OPS_MAX) return STATUS_RANGE;
-    *core = (struct io_core){.ops_max = ops_max};
+    *core = (struct io_core){.ops_max = ops_max, .write = write};
     core->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (core->event < 0) return status_from_errno(errno);
     if (pthread_mutex_init(&core->lock, NULL) != 0) {

@@ -6,7 +6,7 @@
  * through its `next`; so no queue allocates and each is bounded by ops_max.
  *
  *   loop thread    submit -> [kernel | pending socket | waiting of a lane] -> ready -> io_poll
- *   flusher        waiting of its lane -> [pwrite,] fdatasync -> flushed, then the eventfd
+ *   flusher        waiting of its lane -> [write,] fdatasync -> flushed, then the eventfd
  *
  * `lock` guards `waiting`, `flushed` and `stopping`; all else belongs to the loop thread.
  *
@@ -56,6 +56,8 @@ struct io_flusher {
 };
 
 struct io_core {
+    /* The write of an IO_WRITE_SYNC, on a flusher's thread: io_op_run, or by a ring of its own. */
+    void (*write)(struct io_core *core, struct io_op *op);
     int event; /* eventfd, never blocks: written by io_wake and the flushers, read by the loop */
     unsigned ops_max, ops_count;
     struct io_queue ready;
@@ -70,7 +72,8 @@ void io_queue_push(struct io_queue *queue, struct io_op *op);
 struct io_op *io_queue_pop(struct io_queue *queue); /* NULL when empty */
 
 /* io_core_init starts the flusher threads. STATUS_RANGE: ops_max is 0 or above IO_OPS_MAX. */
-MUST_CHECK enum status io_core_init(struct io_core *core, unsigned ops_max);
+MUST_CHECK enum status io_core_init(struct io_core *core, unsigned ops_max,
+                                    void (*write)(struct io_core *core, struct io_op *op));
 /* io_core_deinit ends the threads; no operation may be in flight. */
 void io_core_deinit(struct io_core *core);
 /* io_core_flush hands an IO_SYNC or IO_WRITE_SYNC to the flushers of its lane. */
@@ -95,6 +98,7 @@ bool io_op_socket(struct io_op *op, bool nonblocking);
 bool io_op_advance(struct io_op *op, int64_t result);
 /* io_op_run carries an IO_READ, IO_WRITE, or the write of an IO_WRITE_SYNC out with pread and pwrite. */
 void io_op_run(struct io_op *op);
+void io_core_write(struct io_core *core, struct io_op *op);
 
 /* The blocking functions, the same for both drivers; `self` is not used. */
 enum status io_fs_open(void *self, const char *path, unsigned flags, int *file);

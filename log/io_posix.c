@@ -172,7 +172,7 @@ enum status io_posix_init(struct io *io, unsigned ops_max)
     posix->pending = calloc(ops_max, sizeof(struct io_op *));
     posix->polled = calloc(1 + (size_t)ops_max, sizeof *posix->polled);
     if (posix->pending != NULL && posix->polled != NULL) {
-        status = io_core_init(&posix->core, ops_max);
+        status = io_core_init(&posix->core, ops_max, io_core_write);
     }
     if (status != STATUS_OK) {
         free(posix->pending);

@@ -1,5 +1,6 @@
-/* The uring driver: io_uring moves the data, a flusher thread's fdatasync makes it durable. Only
- * IO_WRITE_SYNC is carried out by a flusher as a whole: one way there and back instead of two.
+/* The uring driver: io_uring moves the data, a flusher thread's fdatasync makes it durable. An
+ * IO_WRITE_SYNC is carried out by a flusher as a whole, its write by a second ring that the flushers
+ * share: one way there and back instead of two.
  *
  * The ring starts disabled and is enabled by the thread that first submits or polls, so that
  * SINGLE_ISSUER binds it to the loop and not to whoever made it. The eventfd is watched by a
@@ -24,6 +25,9 @@ struct uring {
     struct io_core core;
     struct io_uring ring;
     bool enabled;
+    pthread_mutex_t writing;    /* guards what follows: one write at a time */
+    struct io_uring write_ring; /* of the flushers */
+    int write_error; /* negative errno: the ring refused a write, which may still lie in it */
 };
 
 static struct io_uring_sqe *uring_sqe(struct uring *uring)
@@ -147,17 +151,62 @@ static enum status uring_poll(void *self, int64_t timeout_us, struct io_op **don
     return STATUS_OK;
 }
 
+/* write_wait submits the one write of the ring and waits for its result. What interrupts the call does
+ * not take the write back: it is waited for until it comes. */
+static int write_wait(struct uring *uring)
+{
+    struct io_uring_cqe *cqe;
+    while (true) {
+        int entered = io_uring_submit_and_wait(&uring->write_ring, 1);
+        if (io_uring_peek_cqe(&uring->write_ring, &cqe) == 0) break;
+        bool harmless =
+            entered >= 0 || entered == -EINTR || entered == -EAGAIN || entered == -EBUSY;
+        if (!harmless) return uring->write_error = entered;
+    }
+    int result = cqe->res;
+    io_uring_cqe_seen(&uring->write_ring, cqe);
+    return result;
+}
+
+static int write_some(struct uring *uring, const struct io_op *op)
+{
+    if (uring->write_error != 0) return uring->write_error;
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->write_ring);
+    assert(sqe != NULL);
+    size_t left = op->count - op->done;
+    unsigned count = (unsigned)(left < TRANSFER_BYTES_MAX ? left : TRANSFER_BYTES_MAX);
+    io_uring_prep_write(sqe, op->file, op->buffer + op->done, count, op->offset + op->done);
+    return write_wait(uring);
+}
+
+/* uring_write carries out the write of an IO_WRITE_SYNC, on a flusher's thread. */
+static void uring_write(struct io_core *core, struct io_op *op)
+{
+    struct uring *uring = (struct uring *)core; /* its first member */
+    pthread_mutex_lock(&uring->writing);
+    while (!io_op_advance(op, write_some(uring, op))) {
+    }
+    pthread_mutex_unlock(&uring->writing);
+}
+
 static void uring_wake(void *self)
 {
     struct uring *uring = self;
     io_core_wake(&uring->core);
 }
 
+static void rings_exit(struct uring *uring)
+{
+    io_uring_queue_exit(&uring->write_ring);
+    io_uring_queue_exit(&uring->ring);
+    pthread_mutex_destroy(&uring->writing);
+}
+
 static void uring_deinit(void *self)
 {
     struct uring *uring = self;
     io_core_deinit(&uring->core);
-    io_uring_queue_exit(&uring->ring);
+    rings_exit(uring);
     free(uring);
 }
 
@@ -188,19 +237,31 @@ static enum status uring_open(struct io_uring *ring, unsigned ops_max)
     return STATUS_OK;
 }
 
+static enum status rings_open(struct uring *uring, unsigned ops_max)
+{
+    if (pthread_mutex_init(&uring->writing, NULL) != 0) return STATUS_NO_MEMORY;
+    enum status status = uring_open(&uring->ring, ops_max);
+    if (status == STATUS_OK) {
+        int result = io_uring_queue_init(1, &uring->write_ring, 0);
+        if (result == 0) return STATUS_OK;
+        io_uring_queue_exit(&uring->ring);
+        status = status_from_errno(-result);
+    }
+    pthread_mutex_destroy(&uring->writing);
+    return status;
+}
+
 enum status io_uring_init(struct io *io, unsigned ops_max)
 {
     if (ops_max == 0 || ops_max > IO_OPS_MAX) return STATUS_RANGE;
     struct uring *uring = calloc(1, sizeof *uring);
     if (uring == NULL) return STATUS_NO_MEMORY;
-    enum status status = uring_open(&uring->ring, ops_max);
-    if (status != STATUS_OK) {
-        free(uring);
-        return status;
+    enum status status = rings_open(uring, ops_max);
+    if (status == STATUS_OK) {
+        status = io_core_init(&uring->core, ops_max, uring_write);
+        if (status != STATUS_OK) rings_exit(uring);
     }
-    status = io_core_init(&uring->core, ops_max);
     if (status != STATUS_OK) {
-        io_uring_queue_exit(&uring->ring);
         free(uring);
         return status;
     }
