@@ -159,6 +159,8 @@ static struct running {
     uint64_t next_tx, next_height, polls;
     uint64_t waited, waited_votes; /* polls without room for a block; votes when that began */
     bool active, stopped;          /* in node_run; node_stop was called */
+    bool sync_failed;              /* of the journal, and what was signed by then */
+    uint64_t signed_round;
 
     /* the thread that submits */
     bool submitting;
@@ -276,6 +278,12 @@ static enum status poll_hook(void *self, int64_t timeout_us, struct io_op **done
         act(running.life->node);
     }
     enum status status = running.inner.driver->poll(self, timeout_us, done, done_max, done_count);
+    for (size_t i = 0; status == STATUS_OK && i < *done_count; i++) {
+        const struct node_slot *slot = done[i]->owner;
+        if (done[i]->status == STATUS_OK || slot->use != NODE_SLOT_JOURNAL_WRITE) continue;
+        running.sync_failed = true;
+        running.signed_round = running.life->witness->signed_round;
+    }
     bool idle = status == STATUS_OK && *done_count == 0 && !running.submitting;
     atomic_fetch_add(&clock_us, idle && timeout_us > 0 ? (uint64_t)timeout_us : BUSY_US);
     return status;
@@ -343,6 +351,10 @@ void sn_run(struct sn_life *life, const struct sn_script *script)
     running.active = false;
     submit_join();
     observe(life->witness, life->node);
+    if (running.sync_failed && life->witness->signed_round != running.signed_round) {
+        fail_msg("a round was signed after a sync of the journal failed");
+    }
+    assert_true(!running.sync_failed || life->status != STATUS_OK);
     look(life);
     struct node_stats stats;
     node_stats(life->node, &stats);
