@@ -58,7 +58,7 @@ static void make_network(void)
     if (sodium_hex2bin(seed, sizeof seed, text, sizeof text - 1, NULL, NULL, NULL) != 0)
         rig_fail("no seed");
     for (uint32_t i = 0; i < RIG_KEYS; i++, sender++) {
-        load_key(seed, i, sender->secret, sender->key);
+        bench_must("rig", load_key(seed, i, sender->secret, sender->key));
         address_of_key(sender->key, sender->address);
     }
     terms.chain_tag = chain_tag_of(terms.genesis_id);

@@ -134,9 +134,7 @@ def main():
             prepare=fresh, stable=False)
         run("validator init", "validator", "init", "--home", scratch, "--passphrase-file", passphrase,
             prepare=fresh_home, stable=False)
-        # Not for good: load_key asserts that libcrypto derives the load generator's keys.
-        run("testnet", "testnet", "--output-dir", scratch, "--load-keys", "2", prepare=fresh, stable=False,
-            sticks=(False,))
+        run("testnet", "testnet", "--output-dir", scratch, "--load-keys", "2", prepare=fresh, stable=False)
         print("runs %d, struck %d: passed %d, refused %d, library aborts %s"
               % (memory.runs, memory.struck, memory.passed, memory.refused, memory.aborts))
         for text in memory.bad:

@@ -214,8 +214,8 @@ static size_t make_transfer(unsigned from, uint64_t fee, uint8_t out[TX_BYTES_MA
     struct tx tx = {.content = {.version = TX_VERSION, .nonce = next_nonce[from], .fee = fee}};
     struct writer w = writer_of(body, sizeof body);
     size_t count, message_bytes;
-    load_key(net.seed, from, secret, key);
-    load_key(net.seed, (from + 1) % KEYS, other, to_key);
+    assert_int_equal(load_key(net.seed, from, secret, key), STATUS_OK);
+    assert_int_equal(load_key(net.seed, (from + 1) % KEYS, other, to_key), STATUS_OK);
     address_of_key(to_key, transfer.to);
     transfer_write(&w, &transfer);
     uint8_t operations[512];
@@ -282,7 +282,7 @@ static void api_every_answer_has_its_declared_shape(void **state)
     uint8_t bytes[TX_BYTES_MAX], key[32], secret[64], address[32];
     char account[ADDRESS_TEXT_BYTES];
     commit_transfer(0, hash);
-    load_key(net.seed, 0, secret, key);
+    assert_int_equal(load_key(net.seed, 0, secret, key), STATUS_OK);
     address_of_key(key, address);
     address_format(address, account);
     for (size_t i = 0; i < route_count(); i++) {

@@ -141,8 +141,8 @@ static void make_payment(uint64_t nonce, struct made_tx *tx)
 {
     uint8_t secret[64], other[64], to_key[32];
     struct transfer_intent intent = {.amount = 5, .nonce = nonce, .valid_until = 1000};
-    load_key(net.seed, 0, secret, intent.key);
-    load_key(net.seed, 1, other, to_key);
+    assert_int_equal(load_key(net.seed, 0, secret, intent.key), STATUS_OK);
+    assert_int_equal(load_key(net.seed, 1, other, to_key), STATUS_OK);
     address_of_key(to_key, intent.to);
     assert_int_equal(make_transfer(tx, net.genesis.id, &net.genesis.genesis.params, &intent),
                      STATUS_OK);
@@ -261,7 +261,7 @@ static void node_admits_what_its_submitter_has_left(void **state)
     struct node_submission *left, *kept;
     _Atomic unsigned answers = 0;
     start_node(0);
-    load_key(net.seed, 0, secret, key);
+    assert_int_equal(load_key(net.seed, 0, secret, key), STATUS_OK);
     address_of_key(key, sender);
     uint64_t nonce = node_mempool_nonce(net.node, sender);
     make_payment(nonce, &tx);

@@ -54,14 +54,14 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-void load_key(const uint8_t seed[LOAD_SEED_BYTES], uint32_t index, uint8_t secret[64],
-              uint8_t public_key[32])
+enum status load_key(const uint8_t seed[LOAD_SEED_BYTES], uint32_t index, uint8_t secret[64],
+                     uint8_t public_key[32])
 {
     struct derive_node node;
-    enum status status = derive_wallet(seed, LOAD_SEED_BYTES, index, DERIVE_SPEND, 0, &node);
-    assert(status == STATUS_OK);
+    TRY(derive_wallet(seed, LOAD_SEED_BYTES, index, DERIVE_SPEND, 0, &node));
     crypto_sign_seed_keypair(public_key, secret, node.key);
     derive_wipe(&node);
+    return STATUS_OK;
 }
 
 /* ---- signing ---- */
@@ -521,7 +521,7 @@ static enum status prepare(struct load *load)
     load->slots = calloc(slots, sizeof *load->slots);
     if (!load->senders || !load->flights || !load->slots) return STATUS_NO_MEMORY;
     for (uint32_t i = 0; i < options->keys; i++) {
-        load_key(options->seed, i, load->senders[i].secret, load->senders[i].key);
+        TRY(load_key(options->seed, i, load->senders[i].secret, load->senders[i].key));
         address_of_key(load->senders[i].key, load->senders[i].address);
     }
     if (options->committed_file) {

@@ -75,8 +75,9 @@ size_t load_sign(const struct load_terms *terms, struct load_sender *from,
 struct params;
 uint64_t load_fee(const struct params *params, size_t payee_count);
 
-/* load_key answers the i-th key pair of a seed: secret [64] in libsodium's form and public [32]. */
-void load_key(const uint8_t seed[LOAD_SEED_BYTES], uint32_t index, uint8_t secret[64],
-              uint8_t public_key[32]);
+/* load_key answers the i-th key pair of a seed: secret [64] in libsodium's form and public [32]. It fails
+ * with derive_wallet. */
+MUST_CHECK enum status load_key(const uint8_t seed[LOAD_SEED_BYTES], uint32_t index,
+                                uint8_t secret[64], uint8_t public_key[32]);
 
 #endif

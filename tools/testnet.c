@@ -78,7 +78,10 @@ static struct account_row *make_accounts(const struct testnet *net, uint32_t *co
     uint64_t rest = GENESIS_SUPPLY - (REWARD_COINS + TREASURY_COINS) * AMOUNT_PER_COIN;
     for (uint32_t i = 0; i < load; i++) {
         uint8_t secret[64], key[32];
-        load_key(net->load_seed, i, secret, key);
+        if (load_key(net->load_seed, i, secret, key) != STATUS_OK) {
+            free(rows);
+            return NULL;
+        }
         sodium_memzero(secret, sizeof secret);
         address_of_key(key, rows[i].address);
         rows[i].amount = LOAD_COINS * AMOUNT_PER_COIN;
