@@ -27,6 +27,7 @@ import hashlib
 import json
 import os
 import queue
+import random
 import re
 import resource
 import shlex
@@ -45,6 +46,7 @@ PROFILES = os.path.join(ROOT, 'build-coverage', 'profiles')
 EQUIVALENT = os.path.join(ROOT, 'tests', 'mutants_equivalent.txt')
 MEMORY_MAX = 3 << 30
 FILE_MAX = 4 << 30
+HANG_SECONDS = 30  # asleep for so long
 FLAGS = ['-DCMAKE_BUILD_TYPE=Mutants', '-DCMAKE_C_FLAGS=-O1 -w', '-DCAIRN_WERROR=OFF',
          '-DCMAKE_C_COMPILER=gcc', '-DCMAKE_POSITION_INDEPENDENT_CODE=ON', '-G', 'Ninja']
 
@@ -111,9 +113,7 @@ class Worker:
             for entry in json.load(file):
                 name, words = os.path.relpath(entry['file'], self.source), shlex.split(entry['command'])
                 object_path = words[words.index('-o') + 1]
-                folder, base = name.split('/', 1)
-                if folder in ('log', 'apply', 'replica', 'api', 'tools') and 'cairn.dir' not in object_path \
-                        or folder == 'tests' and base.startswith(('test_', 'support_')) or folder == 'build':
+                if re.search(r'CMakeFiles/(cairn_(log|apply|replica|api|tools|test_support)|test_\w+)\.dir/', object_path):
                     self.commands[name], self.objects[name] = words, os.path.join(self.build, object_path)
         run(['ninja', '-C', self.build, '-j', '1'] + [os.path.relpath(o, self.build) for o in self.objects.values()])
         with open(os.path.join(self.build, 'build.ninja'), encoding='utf-8') as file:
@@ -164,7 +164,7 @@ class Worker:
                  '-lsubject'] + self.options + self.libraries, cwd=self.build)
             self.linked.add(name)
 
-    def test(self, name, cpu_seconds, wall_seconds):
+    def test(self, name, cpu_seconds):
         """'' if the test passes, else how it failed, and the processor time it took. What it leaves in
         /tmp stays in a folder of its own, if mounting is allowed."""
         self.link_test(name)
@@ -182,13 +182,16 @@ class Worker:
         place = dict(os.environ, LD_LIBRARY_PATH='./build')
         child = subprocess.Popen(command, cwd=self.source, env=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                  stdin=subprocess.DEVNULL, preexec_fn=limits, start_new_session=True)
-        verdict, end = None, time.monotonic() + wall_seconds
+        verdict, start, moved, last = None, time.monotonic(), time.monotonic(), None
         while verdict is None:
             try:
-                code = child.wait(0.05 if wall_seconds - (end - time.monotonic()) < 2 else 0.5)
+                code = child.wait(0.05 if time.monotonic() - start < 2 else 0.5)
                 verdict = '' if code == 0 else 'time' if code in (-signal.SIGXCPU, -signal.SIGKILL) else 'fails'
             except subprocess.TimeoutExpired:
-                if time.monotonic() > end:
+                state, now = progress(child.pid), time.monotonic()
+                if state is None or state != last:
+                    moved, last = now, state
+                if now - moved > HANG_SECONDS:
                     verdict = 'hangs'
                 elif resident_bytes(child.pid) > MEMORY_MAX:
                     verdict = 'memory'
@@ -218,6 +221,16 @@ def copy_if_changed(source, copy):
 def digest(path):
     with open(path, 'rb') as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def progress(pid):
+    """What does not change while a process waits for good: its processor time; None while it could run."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='ascii', errors='replace') as file:
+            fields = file.read().rsplit(')', 1)[1].split()
+        return None if fields[0] == 'R' else fields[11:13]
+    except (OSError, IndexError):
+        return None
 
 
 def resident_bytes(pid):
@@ -257,7 +270,7 @@ def judge(worker, mutant, lines, usual, listed):
     tests = [t for t in sorted(usual, key=lambda test: (near(test), usual[test]))
              if lines[t] is None or touched & lines[t].get(mutant.file, set())]
     for test in tests:
-        how, _ = worker.test(test, 10 + 8 * usual[test], 60 + 20 * usual[test])
+        how, _ = worker.test(test, 3 + 4 * usual[test])
         if how:
             return 'killed', test, how
     return 'survived', '', f'{len(tests)} tests run this line'
@@ -267,7 +280,7 @@ def measure(worker, names):
     """The usual processor time of tests on the unchanged sources; all must pass."""
     usual = {}
     for name in names:
-        how, seconds = worker.test(name, 900, 1800)
+        how, seconds = worker.test(name, 900)
         if how:
             sys.exit(f'mutants: {name} {how} on the unchanged sources')
         usual[name] = max(seconds, 0.01)
@@ -341,20 +354,25 @@ def main():
     start = time.monotonic()
     lines, listed = load_map(arguments.skip, not arguments.all_tests), load_equivalent()
     workers = [Worker(os.path.join(arguments.build, str(i))) for i in range(arguments.jobs)]
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        list(pool.map(Worker.prepare, workers))
+    idle = queue.Queue()  # a worker begins as soon as its build stands
+
+    def start_worker(worker):
+        worker.prepare()
+        idle.put(worker)
+
+    for worker in workers:
+        threading.Thread(target=start_worker, args=(worker,), daemon=True).start()
+    first = idle.get()
     usual_path = os.path.join(arguments.build, 'usual.json')
     usual = {}
     if os.path.exists(usual_path):
         with open(usual_path, encoding='utf-8') as file:
             usual = json.load(file)
     usual = {name: seconds for name, seconds in usual.items() if name in lines}
-    usual.update(measure(workers[0], sorted(set(lines) - set(usual))))
+    usual.update(measure(first, sorted(set(lines) - set(usual))))
     with open(usual_path, 'w', encoding='utf-8') as file:
         json.dump(usual, file)
-    idle = queue.Queue()
-    for worker in workers:
-        idle.put(worker)
+    idle.put(first)
 
     rows_path = os.path.join(arguments.build, 'rows.json')
     rows = kept_rows(rows_path, mutants) if arguments.again else []
@@ -375,8 +393,10 @@ def main():
             with open(rows_path, 'w', encoding='utf-8') as file:
                 json.dump(rows, file, indent=1)
 
+    order = [m for m in mutants if m.id not in kept]
+    random.Random(arguments.seed).shuffle(order)  # a run that is cut short has seen some of everything
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        list(pool.map(one, [m for m in mutants if m.id not in kept]))
+        list(pool.map(one, order))
     return report(rows, os.path.join(arguments.build, 'report.txt'), time.monotonic() - start) < arguments.goal
 
 

@@ -368,6 +368,17 @@ static void store_never_takes_one_record_for_another(void **state)
     key[7] ^= 1;
     assert_non_null(store_get(store, 1, ONE).at);
     store_close(store);
+
+    static const struct store_table tiny = {1, "tiny", 2, 8}; /* a key shorter than a word */
+    OK(store_open(&store, &tiny, 1, 100, 0));
+    OK(store_put(store, 1, ONE, TWO, 8));
+    (void)store_find(store, 1, ONE, &one);
+    key = (uint8_t *)(rows_at(&store->rows[0], one.row) + 1);
+    key[1] ^= 1;
+    assert_null(store_get(store, 1, ONE).at);
+    key[1] ^= 1;
+    assert_non_null(store_get(store, 1, ONE).at);
+    store_close(store);
 }
 
 int main(void)
