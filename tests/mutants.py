@@ -270,7 +270,7 @@ def judge(worker, mutant, lines, usual, listed):
     tests = [t for t in sorted(usual, key=lambda test: (near(test), usual[test]))
              if lines[t] is None or touched & lines[t].get(mutant.file, set())]
     for test in tests:
-        how, _ = worker.test(test, 3 + 4 * usual[test])
+        how, _ = worker.test(test, 20 + 6 * usual[test])
         if how:
             return 'killed', test, how
     return 'survived', '', f'{len(tests)} tests run this line'
