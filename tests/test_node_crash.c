@@ -107,7 +107,7 @@ static struct sn_script script_of(const struct base *base)
                               .batch = 4,
                               .pause = 1,
                               .total_txs = base->txs + LIFE_TXS,
-                              .stop_height = base->height + 7};
+                              .stop_height = base->height + 11};
 }
 
 /* run_life follows the script from node_open to node_close; the answer is the first failure. */
