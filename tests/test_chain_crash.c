@@ -381,7 +381,7 @@ static void chain_crash_images_were_many(void **state)
 {
     (void)state;
     crash_report();
-    assert_true(crash_images() >= crash_share(500, 20000, 250000));
+    assert_true(crash_images() >= crash_share(500, 20000, 400000));
 }
 
 static int group_setup(void **state)
@@ -419,7 +419,7 @@ int main(void)
         cmocka_unit_test(chain_crash_images_were_many),
     };
     plan.per_cut = crash_share(4, 40, 2000);
-    plan.again_every = crash_share(200, 60, 36);
+    plan.again_every = crash_share(200, 60, 26);
     plan.per_again = crash_share(3, 6, 20);
     plan.third_every = crash_share(500, 800, 300);
     plan.seeds = crash_share(1, 8, 24);
