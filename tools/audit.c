@@ -33,6 +33,8 @@ struct audit {
     uint8_t leaders[LEADER_SLOTS];
     uint8_t roots[ROOTS_KEPT][HASH_BYTES];
     uint64_t height; /* being looked at */
+    struct tx_view
+        views[BLOCK_COMMANDS_MAX]; /* its transactions, opened once for checks and fold */
 };
 
 PRINTF_LIKE(2, 3) static void violation(struct audit *a, const char *format, ...)
@@ -77,18 +79,19 @@ static void check_protocol(struct audit *a, const struct block *block, const uin
 static void check_command(struct audit *a, uint32_t index, struct bytes bytes,
                           const uint8_t *verdicts)
 {
-    struct tx_view view;
+    struct tx_view *view = &a->views[index];
     struct params params;
     ledger_params(a->ledger, &params);
-    enum status status = tx_open(bytes.at, bytes.count, &view);
+    enum status status = tx_open(bytes.at, bytes.count, view);
     if (status != STATUS_OK) {
         violation(a, "transaction %u: %s", index, status_text(status));
+        view->bytes.at = NULL;
         return;
     }
-    enum outcome outcome = tx_check(&view, &params, ledger_chain_tag(a->ledger), a->height);
+    enum outcome outcome = tx_check(view, &params, ledger_chain_tag(a->ledger), a->height);
     if (outcome != OUTCOME_OK) violation(a, "transaction %u: %s", index, outcome_text(outcome));
     if (!verdicts) return;
-    a->report->signatures += view.tx.signatures.count;
+    a->report->signatures += view->tx.signatures.count;
     status = (enum status)verdicts[index];
     if (status != STATUS_OK) violation(a, "transaction %u: %s", index, status_text(status));
 }
@@ -145,7 +148,7 @@ static enum status fold_block(struct audit *a, const struct block *block,
 {
     struct ledger_result result;
     uint8_t root[HASH_BYTES];
-    TRY(ledger_apply(a->ledger, block, id, block_bytes, &result));
+    TRY(ledger_apply_opened(a->ledger, block, id, block_bytes, a->views, &result));
     TRY(ledger_root(a->ledger, root));
     check_side(a, SEGMENT_RECEIPTS, id, result.receipts);
     check_side(a, SEGMENT_EVENTS, id, result.events);
