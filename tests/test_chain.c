@@ -430,6 +430,24 @@ static void chain_verify_detects_damage_in_a_sealed_file(void **state)
     }
 }
 
+static void chain_verify_names_the_file_that_is_missing(void **state)
+{
+    (void)state;
+    write_log(COUNT, true);
+    for (enum segment_kind kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
+        for (uint64_t number = 1; number <= 2; number++) {
+            char path[IO_PATH_MAX];
+            struct chain_report report;
+            file_name(kind, number, path);
+            OK(io_rename(&io, path, DIR "/away"));
+            assert_int_equal(chain_verify(&io, DIR, LOG_CHAIN_ID, &report), STATUS_CORRUPT);
+            assert_int_equal(report.fault_kind, kind);
+            assert_int_equal(report.fault_segment, number);
+            OK(io_rename(&io, DIR "/away", path));
+        }
+    }
+}
+
 static void chain_open_never_cuts_damage_that_was_published(void **state)
 {
     (void)state;
@@ -730,6 +748,7 @@ int main(void)
         CLAIM(chain_never_cuts_below_the_hint),
         CLAIM(chain_verify_detects_every_damaged_byte),
         CLAIM(chain_verify_detects_damage_in_a_sealed_file),
+        CLAIM(chain_verify_names_the_file_that_is_missing),
         CLAIM(chain_open_never_cuts_damage_that_was_published),
         CLAIM(chain_sides_are_cut_and_written_again_the_same),
         CLAIM(chain_sides_ahead_of_the_blocks_are_cut),
