@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "tests/support_cmocka.h"
+
 enum { SLOT_WRITE, SLOT_WRITE_2, SLOT_SUPER, SLOTS };
 
 const uint8_t jt_chain[HASH_BYTES] = {0xc4, 1}, jt_key[32] = {0x5e, 2};
@@ -90,6 +92,20 @@ void jt_close(struct jt *jt)
 {
     journal_close(jt->journal);
     jt->journal = NULL;
+}
+
+void jt_start(struct jt *jt, struct disk **disk, uint64_t incarnation)
+{
+    disk_open(disk);
+    jt_init(jt, disk_io(*disk));
+    assert_int_equal(jt_format(&jt->io, incarnation), STATUS_OK);
+    assert_int_equal(jt_open(jt), STATUS_OK);
+}
+
+void jt_end(struct jt *jt, struct disk *disk)
+{
+    jt_close(jt);
+    disk_close(disk);
 }
 
 enum status jt_append(struct jt *jt, enum journal_type type, uint32_t bytes)

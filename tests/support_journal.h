@@ -45,6 +45,10 @@ void jt_init(struct jt *jt, struct io io);
 enum status jt_open(struct jt *jt);
 void jt_close(struct jt *jt);
 
+/* jt_start makes a disk, and on it a journal that is open and empty (asserts); jt_end ends both. */
+void jt_start(struct jt *jt, struct disk **disk, uint64_t incarnation);
+void jt_end(struct jt *jt, struct disk *disk);
+
 enum status jt_append(struct jt *jt, enum journal_type type, uint32_t bytes);
 /* jt_step submits what is ready and takes back what has completed. *idle: there was nothing to do. On
  * failure everything in flight has been handed back. */

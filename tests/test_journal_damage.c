@@ -15,18 +15,14 @@ static struct jt jt;
 static int setup(void **state)
 {
     (void)state;
-    disk_open(&disk);
-    jt_init(&jt, disk_io(disk));
-    OK(jt_format(&jt.io, 7));
-    OK(jt_open(&jt));
+    jt_start(&jt, &disk, 7);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    jt_close(&jt);
-    disk_close(disk);
+    jt_end(&jt, disk);
     return 0;
 }
 

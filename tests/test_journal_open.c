@@ -22,18 +22,14 @@ static struct jt jt;
 static int setup(void **state)
 {
     (void)state;
-    disk_open(&disk);
-    jt_init(&jt, disk_io(disk));
-    OK(jt_format(&jt.io, INCARNATION));
-    OK(jt_open(&jt));
+    jt_start(&jt, &disk, INCARNATION);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    jt_close(&jt);
-    disk_close(disk);
+    jt_end(&jt, disk);
     return 0;
 }
 

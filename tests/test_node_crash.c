@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "log/trace.h"
+#include "tests/support_clock.h"
 #include "tests/support_crash.h"
 #include "tests/support_node.h"
 
@@ -21,20 +22,6 @@
 #define BASES     6
 #define LIFE_TXS  16 /* transfers of a life that is cut or meets a fault */
 #define AGAIN_TXS 2  /* further ones of the life after it */
-
-/* The thread of the loop lives in virtual time by all clocks; others wait by the real one. */
-static _Thread_local bool is_loop;
-
-int clock_gettime(clockid_t clock, struct timespec *time)
-{
-    if (!is_loop && clock != CLOCK_REALTIME) {
-        return (int)syscall(SYS_clock_gettime, clock, time);
-    }
-    uint64_t now = sn_now_us();
-    time->tv_sec = (time_t)(now / 1000000);
-    time->tv_nsec = (long)(now % 1000000 * 1000);
-    return 0;
-}
 
 static struct sn_world world;
 

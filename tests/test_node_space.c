@@ -9,6 +9,7 @@
 
 #include "log/trace.h"
 #include "replica/node_internal.h"
+#include "tests/support_clock.h"
 #include "tests/support_node.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
@@ -28,20 +29,6 @@
 #define BASE_TXS (UINT64_C(20))
 #define LIFE_TXS (UINT64_C(320)) /* of the life in which the disk fills up: segments roll */
 #define MIB      (UINT64_C(1) << 20)
-
-/* The thread of the loop lives in virtual time by all clocks; others wait by the real one. */
-static _Thread_local bool is_loop;
-
-int clock_gettime(clockid_t clock, struct timespec *time)
-{
-    if (!is_loop && clock != CLOCK_REALTIME) {
-        return (int)syscall(SYS_clock_gettime, clock, time);
-    }
-    uint64_t now = sn_now_us();
-    time->tv_sec = (time_t)(now / 1000000);
-    time->tv_nsec = (long)(now % 1000000 * 1000);
-    return 0;
-}
 
 static struct sn_world world;
 static struct disk *base; /* an orderly stop left it */

@@ -9,18 +9,10 @@
 #include "apply/store.h"
 #include "apply/tree.h"
 #include "log/team.h"
+#include "tests/support_random.h"
 
 #define THREADS   3 /* besides the caller */
 #define TURNS_MAX 4096
-
-static uint64_t seed;
-static uint32_t pick(uint32_t below)
-{
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return (uint32_t)((seed * UINT64_C(2685821657736338717)) >> 33) % below;
-}
 
 /* ---- a runner that does everything in another order ---- */
 

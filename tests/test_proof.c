@@ -11,18 +11,10 @@
 #include "apply/ics23.h"
 #include "apply/proof.h"
 #include "log/merkle.h"
+#include "tests/support_random.h"
 #include "tests/support_vectors.h"
 
 #define RECORDS 60
-
-static uint64_t seed;
-static uint32_t pick(uint32_t below)
-{
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return (uint32_t)((seed * UINT64_C(2685821657736338717)) >> 33) % below;
-}
 
 /* What a proof is about. An absent value (count 0) makes it one of absence. */
 struct claim {

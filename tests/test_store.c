@@ -6,6 +6,7 @@
 
 #include "apply/heap.h"
 #include "apply/store_internal.h"
+#include "tests/support_random.h"
 
 #define TABLES  3
 #define KEYS    48
@@ -17,16 +18,6 @@ static const struct store_table TABLE[TABLES] = {
     {300, "long", 5, VALUE},
     {65535, "single", 0, 8},
 };
-
-/* Small deterministic generator (xorshift64*), seeded by each test. */
-static uint64_t seed;
-static uint32_t pick(uint32_t below)
-{
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return (uint32_t)((seed * UINT64_C(2685821657736338717)) >> 33) % below;
-}
 
 struct value {
     uint32_t count;

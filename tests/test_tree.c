@@ -5,17 +5,9 @@
 #include <stdlib.h>
 
 #include "apply/tree.h"
+#include "tests/support_random.h"
 
 #define KEYS 700
-
-static uint64_t seed;
-static uint32_t pick(uint32_t below)
-{
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return (uint32_t)((seed * UINT64_C(2685821657736338717)) >> 33) % below;
-}
 
 struct item {
     uint8_t path[32], value[32];
