@@ -34,7 +34,7 @@ static json_t *events_json(struct request *request, const struct tx_fact *fact)
     struct bytes bytes;
     json_t *list = json_array();
     if (fact->has_receipt && walk_load(&walk, request->node, fact->height) == STATUS_OK) {
-        walk_skip(&walk, fact->receipt.first_event);
+        walk_skip(&walk, walk_first_event(&walk, fact->index));
         for (uint32_t i = 0; i < fact->receipt.event_count && walk_next(&walk, &event, &bytes);
              i++) {
             json_array_append_new(list, walk_json(&walk, &event, bytes));

@@ -148,6 +148,16 @@ bool walk_receipt(const struct event_walk *walk, uint32_t index, struct receipt 
     return r.status == STATUS_OK;
 }
 
+uint32_t walk_first_event(const struct event_walk *walk, uint32_t index)
+{
+    struct receipt receipt;
+    uint32_t events = 0;
+    for (uint32_t i = 0; i < index && walk_receipt(walk, i, &receipt); i++) {
+        events += receipt.event_count;
+    }
+    return events;
+}
+
 json_t *walk_json(const struct event_walk *walk, const struct event *event, struct bytes bytes)
 {
     char position[2 * TEXT_U64_BYTES];

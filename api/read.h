@@ -53,6 +53,9 @@ void walk_skip(struct event_walk *walk, uint32_t index);
 /* walk_receipt answers a receipt; false past the end. */
 bool walk_receipt(const struct event_walk *walk, uint32_t index, struct receipt *receipt);
 
+/* walk_first_event answers where the events of a receipt start. */
+uint32_t walk_first_event(const struct event_walk *walk, uint32_t index);
+
 /* walk_json describes the event that walk_next answered last, as event_view_shape. */
 json_t *walk_json(const struct event_walk *walk, const struct event *event, struct bytes bytes);
 

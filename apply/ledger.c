@@ -232,10 +232,11 @@ static void run_block(struct ledger *ledger, const struct block *block, const st
 static enum status finish_receipts(struct ledger *ledger, uint32_t count,
                                    const uint8_t id[HASH_BYTES])
 {
-    const struct receipt *last = count > 0 ? &ledger->receipts[count - 1] : NULL;
-    struct receipt *own = &ledger->receipts[count];
-    *own = (struct receipt){.first_event = last ? last->first_event + last->event_count : 0};
-    own->event_count = ledger->events.count - own->first_event;
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        others += ledger->receipts[i].event_count;
+    }
+    ledger->receipts[count] = (struct receipt){.event_count = ledger->events.count - others};
     ledger->event_ends[count] = ledger->events.bytes;
     struct writer w = writer_of(ledger->receipts_bytes, LEDGER_RECEIPTS_BYTES_MAX);
     write_u64(&w, ledger->context.height);

@@ -115,8 +115,8 @@ void ledger_run_transaction(struct ledger *ledger, const struct tx_view *view, b
                             uint32_t index, struct receipt *receipt)
 {
     struct context *context = &ledger->context;
-    *receipt =
-        (struct receipt){.outcome = OUTCOME_MALFORMED, .first_event = context->events->count};
+    uint32_t events_before = context->events->count;
+    *receipt = (struct receipt){.outcome = OUTCOME_MALFORMED};
     if (opened) {
         uint64_t gas = tx_gas(view, &ledger->params);
         context->tx = index;
@@ -135,7 +135,7 @@ void ledger_run_transaction(struct ledger *ledger, const struct tx_view *view, b
         context->sender = NULL;
         context->tx = EVENT_SYSTEM;
     }
-    receipt->event_count = context->events->count - receipt->first_event;
+    receipt->event_count = context->events->count - events_before;
 }
 
 /* ---- the commands of a block ---- */

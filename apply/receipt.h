@@ -1,8 +1,9 @@
 /* apply/receipt.h - one line for each transaction of a block, and the root over them.
  *
  * A block of n commands has n + 1 receipts: the last is the block's own, with a zero id, for the
- * events of the chain itself. The events of receipt i are the contiguous run first_event ..
- * first_event + event_count - 1 of the block's events.
+ * events of the chain itself. The receipts' events follow each other in the block's events: those of
+ * receipt i start where the counts of the receipts before it end. The prefix of a leaf and a receipt
+ * without events fill one block of SHA-256, padding included.
  *
  * receipts_root = RFC 6962 root; entry i = receipt bytes | bytes of its events, so that a receipt
  * commits to its events. It is a record of the state and, with the block id, a leaf of the frontier
@@ -21,7 +22,6 @@
     F(U16, _, outcome, 0, UINT16_MAX, NONE, "number of the outcome")                               \
     F(U64, _, gas, 0, UINT64_MAX, GAS, "gas used, 0 if unpaid")                                    \
     F(U64, _, fee, 0, AMOUNT_MAX, BASE, "fee taken, 0 if unpaid")                                  \
-    F(U32, _, first_event, 0, EVENTS_MAX, COUNT, "index of its first event")                       \
     F(U32, _, event_count, 0, EVENTS_MAX, COUNT, "how many events are its own")
 SCHEMA_DECLARE(receipt, RECEIPT_FIELDS)
 

@@ -275,6 +275,17 @@ enum outcome fold_outcome(const struct fold *chain, uint32_t index)
     return (enum outcome)receipt.outcome;
 }
 
+uint32_t fold_first_event(const struct fold *chain, uint32_t index)
+{
+    uint32_t events = 0;
+    for (uint32_t i = 0; i < index; i++) {
+        struct receipt receipt;
+        fold_receipt(chain, i, &receipt);
+        events += receipt.event_count;
+    }
+    return events;
+}
+
 void fold_event(const struct fold *chain, uint32_t index, struct event *event)
 {
     assert_true(index < chain->events.events.count);

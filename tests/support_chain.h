@@ -95,10 +95,11 @@ void fold_add_transfer(struct fold *chain, const struct fold_key *from, uint64_t
  * for every block that receipts and events decode and that their root is the one reported. */
 void fold_apply(struct fold *chain);
 
-/* fold_receipt reads receipt `index` of the last block; index command_count is the block's own.
- * fold_event reads one of its events. */
+/* fold_receipt reads receipt `index` of the last block; index command_count is the block's own;
+ * fold_first_event answers where its events start. fold_event reads an event of the block. */
 void fold_receipt(const struct fold *chain, uint32_t index, struct receipt *receipt);
 enum outcome fold_outcome(const struct fold *chain, uint32_t index);
+uint32_t fold_first_event(const struct fold *chain, uint32_t index);
 void fold_event(const struct fold *chain, uint32_t index, struct event *event);
 
 uint64_t fold_balance(const struct fold *chain, const uint8_t address[32]);
