@@ -41,7 +41,7 @@ bool block_load(struct request *request, uint64_t height, struct loaded_block *l
                                      : chain_read(node_chain(request->node), SEGMENT_CHAIN, height,
                                                   &loaded->buffer, &loaded->record);
     if (status == STATUS_OK)
-        status = block_decode(loaded->record.body.at, loaded->record.body.count, &loaded->block);
+        status = chain_block_open(loaded->record.body, loaded->record.id, &loaded->block);
     if (status == STATUS_OK) return true;
     block_release(loaded);
     problem_block(request, status, height);

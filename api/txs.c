@@ -17,7 +17,7 @@ static enum status read_candidate(struct node *node, const struct index_candidat
     uint8_t there[HASH_BYTES];
     TRY(chain_read(node_chain(node), SEGMENT_CHAIN, place->height, &loaded->buffer,
                    &loaded->record));
-    TRY(block_decode(loaded->record.body.at, loaded->record.body.count, &loaded->block));
+    TRY(chain_block_open(loaded->record.body, loaded->record.id, &loaded->block));
     *tx = block_command(&loaded->block, place->position);
     if (!tx->at) return STATUS_CORRUPT;
     hash_bytes(HASH_TRANSACTION, tx->at, tx->count, there);

@@ -168,6 +168,12 @@ MUST_CHECK enum status chain_read(struct chain_reader *reader, enum segment_kind
                                   uint64_t height, struct chain_buffer *buffer,
                                   struct chain_record *record);
 
+/* chain_block_open opens the block of an entry of SEGMENT_CHAIN: block_open, and its id is the entry's.
+ * Whoever folds a block or hands it out opens it so: a checksum finds accidents on the disk, not what
+ * was wrong before it was computed. STATUS_CORRUPT. */
+MUST_CHECK enum status chain_block_open(struct bytes body, const uint8_t id[HASH_BYTES],
+                                        struct block *block);
+
 /* chain_read_raw copies file bytes for tailers: from (segment, offset) to the published end, to the
  * end of the segment's file, or `capacity` bytes. (*next_segment, *next_offset) is where to go on; at
  * the end of a sealed segment that is offset 0 of the next. *done = 0: wait for a new head.

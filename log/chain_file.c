@@ -190,34 +190,36 @@ enum status chain_cursor_next(struct chain_cursor *cursor)
     return STATUS_OK;
 }
 
+enum status chain_block_open(struct bytes body, const uint8_t id[HASH_BYTES], struct block *block)
+{
+    uint8_t found[HASH_BYTES];
+    if (block_open(body.at, body.count, block, found) != STATUS_OK) return STATUS_CORRUPT;
+    return memcmp(found, id, HASH_BYTES) == 0 ? STATUS_OK : STATUS_CORRUPT;
+}
+
 enum status chain_cursor_block(const struct chain_cursor *cursor, bool first, uint64_t *height,
                                uint8_t parent_id[HASH_BYTES], uint64_t *epoch, const char **why)
 {
-    struct reader r = reader_of(cursor->body.at, cursor->body.count);
-    struct header header;
-    uint8_t id[HASH_BYTES];
-    header_read(&r, &header);
-    *why = "not a block";
-    if (r.status != STATUS_OK) return STATUS_CORRUPT;
-    block_id_of(&header, id);
-    *why = "block id";
-    if (memcmp(id, cursor->entry.id, HASH_BYTES) != 0) return STATUS_CORRUPT;
+    struct block block;
+    const struct header *header = &block.header;
+    *why = "block does not open under its id";
+    TRY(chain_block_open(cursor->body, cursor->entry.id, &block));
     *why = "height";
-    if (header.height != *height + 1 || cursor->entry.height != header.height) {
+    if (header->height != *height + 1 || cursor->entry.height != header->height) {
         return STATUS_CORRUPT;
     }
     *why = "parent id";
-    if (memcmp(header.parent_id, parent_id, HASH_BYTES) != 0) return STATUS_CORRUPT;
+    if (memcmp(header->parent_id, parent_id, HASH_BYTES) != 0) return STATUS_CORRUPT;
     *why = "count of transactions";
-    if (cursor->entry.count != header.cmd_count) return STATUS_CORRUPT;
+    if (cursor->entry.count != header->cmd_count) return STATUS_CORRUPT;
     *why = "a block that only certifies does not belong here";
-    if ((header.flags & BLOCK_TAIL) != 0) return STATUS_CORRUPT;
+    if ((header->flags & BLOCK_TAIL) != 0) return STATUS_CORRUPT;
     *why = "two epochs in one segment";
-    if (!first && header.epoch != *epoch) return STATUS_CORRUPT;
+    if (!first && header->epoch != *epoch) return STATUS_CORRUPT;
     *why = NULL;
-    *epoch = header.epoch;
-    *height = header.height;
-    memcpy(parent_id, id, HASH_BYTES);
+    *epoch = header->epoch;
+    *height = header->height;
+    memcpy(parent_id, cursor->entry.id, HASH_BYTES);
     return STATUS_OK;
 }
 

@@ -60,7 +60,7 @@ void chain_cursor_close(struct chain_cursor *cursor);
 MUST_CHECK enum status chain_cursor_next(struct chain_cursor *cursor);
 MUST_CHECK enum status chain_cursor_skip(struct chain_cursor *cursor);
 
-/* chain_cursor_block checks that the current entry of a chain file continues the chain.
+/* chain_cursor_block checks that the current entry of a chain file opens and continues the chain.
  *   parent_id, height   of the block before; updated
  *   epoch               of the segment; set by its first entry
  * STATUS_CORRUPT: it does not; *why is static text. */

@@ -150,18 +150,17 @@ void node_head_keep(struct node *node)
     node->waiting[node->head.height % NODE_HEADS_KEPT] = node->head;
 }
 
-enum status node_fold_block(struct node *node, struct bytes bytes, const uint8_t id[HASH_BYTES],
-                            bool root_wanted, bool live, uint8_t root[HASH_BYTES])
+enum status node_fold_block(struct node *node, const struct block *block,
+                            const uint8_t id[HASH_BYTES], size_t block_bytes, bool root_wanted,
+                            bool live, uint8_t root[HASH_BYTES])
 {
-    struct block block;
     struct ledger_result result;
-    TRY(block_decode(bytes.at, bytes.count, &block));
-    TRY(fold(node, &block, id, bytes.count, root_wanted, live, &result, root));
-    TRY(check_anchor(node, &block.header));
+    TRY(fold(node, block, id, block_bytes, root_wanted, live, &result, root));
+    TRY(check_anchor(node, &block->header));
     TRY(append_side(node, SEGMENT_RECEIPTS, result.height, id, result.receipts,
                     result.tx_count + 1));
     TRY(append_side(node, SEGMENT_EVENTS, result.height, id, result.events, result.event_count));
-    advance_head(node, &block, id, &result);
+    advance_head(node, block, id, &result);
     if (root_wanted) {
         node_root_keep(node, result.height, root);
         memcpy(node->head.state_root, root, HASH_BYTES);
@@ -173,11 +172,13 @@ enum status node_fold_block(struct node *node, struct bytes bytes, const uint8_t
 enum status node_commit_block(struct node *node, const struct replica_output *output,
                               struct replica_input *executed)
 {
+    struct block block;
     assert(output->height == node->head.height + 1);
+    TRY(block_decode(output->bytes.at, output->bytes.count, &block));
     TRY(append_block(node, output->bytes, output->id));
     node_held_add(node, output->height, output->lsn);
     *executed = (struct replica_input){.kind = INPUT_EXECUTED, .height = output->height};
-    TRY(node_fold_block(node, output->bytes, output->id, true, true, executed->root));
+    TRY(node_fold_block(node, &block, output->id, output->bytes.count, true, true, executed->root));
     enum status status =
         index_add_block(node->index, chain_position(node->chain).segment, output->bytes);
     if (status != STATUS_OK) {

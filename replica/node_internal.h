@@ -161,9 +161,10 @@ MUST_CHECK enum status node_handle_outputs(struct node *node);
 /* node_commit.c */
 MUST_CHECK enum status node_commit_block(struct node *node, const struct replica_output *output,
                                          struct replica_input *executed);
-MUST_CHECK enum status node_fold_block(struct node *node, struct bytes bytes,
-                                       const uint8_t id[HASH_BYTES], bool root_wanted, bool live,
-                                       uint8_t root[HASH_BYTES]);
+/* node_fold_block: `block_bytes` is the encoded length. */
+MUST_CHECK enum status node_fold_block(struct node *node, const struct block *block,
+                                       const uint8_t id[HASH_BYTES], size_t block_bytes,
+                                       bool root_wanted, bool live, uint8_t root[HASH_BYTES]);
 MUST_CHECK enum status node_append_genesis_events(struct node *node);
 /* node_head_keep: the newest head waits until the files of its height are durable and published. */
 void node_head_keep(struct node *node);

@@ -103,6 +103,19 @@ static void show_progress(struct node *node, uint64_t height, uint64_t *shown_us
           trace_u64("target", target), trace_u64("seconds_left", left / 1000000));
 }
 
+/* replay_block folds the block that follows the head: whole, under its id, and the child of the one before. */
+static enum status replay_block(struct node *node, const struct chain_record *record,
+                                bool root_wanted)
+{
+    struct block block;
+    uint8_t root[HASH_BYTES];
+    TRY(chain_block_open(record->body, record->id, &block));
+    bool follows = block.header.height == record->height &&
+                   memcmp(block.header.parent_id, node->head.block_id, HASH_BYTES) == 0;
+    if (!follows) return STATUS_CORRUPT;
+    return node_fold_block(node, &block, record->id, record->body.count, root_wanted, false, root);
+}
+
 static enum status replay(struct node *node, struct chain_reader *reader)
 {
     uint64_t target = chain_height(node->chain), shown_us = node_now_us();
@@ -111,11 +124,9 @@ static enum status replay(struct node *node, struct chain_reader *reader)
     node->counters.replay_target = target;
     for (uint64_t height = 1; height <= target && status == STATUS_OK; height++) {
         struct chain_record record;
-        uint8_t root[HASH_BYTES];
-        status = chain_read(reader, SEGMENT_CHAIN, height, &buffer, &record);
-        if (status != STATUS_OK) break;
         bool near = target - height <= REPLICA_RECOVER_BLOCKS;
-        status = node_fold_block(node, record.body, record.id, near, false, root);
+        status = chain_read(reader, SEGMENT_CHAIN, height, &buffer, &record);
+        if (status == STATUS_OK) status = replay_block(node, &record, near);
         show_progress(node, height, &shown_us);
     }
     chain_buffer_free(&buffer);
@@ -153,7 +164,7 @@ static enum status recover_blocks(struct node *node, struct chain_reader *reader
         struct chain_record record;
         struct block block;
         status = chain_read(reader, SEGMENT_CHAIN, height, &buffer, &record);
-        if (status == STATUS_OK) status = block_decode(record.body.at, record.body.count, &block);
+        if (status == STATUS_OK) status = chain_block_open(record.body, record.id, &block);
         if (status == STATUS_OK)
             status = replica_recover_committed(node->replica, &block, record.id);
     }

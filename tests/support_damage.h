@@ -23,6 +23,9 @@ struct damage {
     struct disk *whole; /* borrowed */
     const char *path;
     const struct disk *older; /* borrowed: an earlier state of the same disk, or NULL */
+    /* repair makes the checksums fit again after byte `at` was changed, or is NULL; `old` is the file as
+     * it was, of the same length. */
+    void (*repair)(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);
     /* check gets a copy of the disk with the damage; `what` says what it is. */
     void (*check)(struct disk *disk, const char *what, void *context);
     void *context;
@@ -36,5 +39,18 @@ uint64_t damage_bytes(const struct damage *damage, uint64_t step);
  * runs of zeros, the file cut at every `step`th length, garbage appended, and sectors of the older
  * state put back. It answers how many there were; those that change nothing are left out. */
 uint64_t damage_stretches(const struct damage *damage, uint64_t step);
+
+/* ---- repairs: the checksums of local files, as a faulty program or a thoughtful hand leaves them ---- */
+
+/* damage_repair_sums: a segment file's header, entry and footer, with leaf table and digest.
+ * damage_repair_block likewise, and in a chain file what the changed block says of itself: justify_hash,
+ * body_root, body_bytes, cmd_count and the id in its entry. */
+void damage_repair_sums(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);
+void damage_repair_block(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);
+/* damage_repair_head: the slot of the published head; _index: of an index file; _super: the copy of the
+ * superblock that lies there. */
+void damage_repair_head(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);
+void damage_repair_index(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);
+void damage_repair_super(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);
 
 #endif

@@ -156,7 +156,8 @@ static void damage_file(const char *path, uint64_t bytes_step, uint64_t length_s
 {
     static bool needed[JT_RING_BYTES / UNIT_BYTES];
     struct disk *history = make_history(needed);
-    const struct damage damage = {history, path, NULL, check_damage, &jt};
+    const struct damage damage = {
+        .whole = history, .path = path, .check = check_damage, .context = &jt};
     uint64_t bytes = damage_bytes(&damage, bytes_step);
     uint64_t stretches = damage_stretches(&damage, length_step);
     print_message("%s: %lu bytes damaged, %lu stretches; %lu refused\n", path, (unsigned long)bytes,

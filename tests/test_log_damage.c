@@ -160,7 +160,11 @@ static void damage_all(uint64_t (*damage_file)(const struct damage *, uint64_t),
             disk_clone(whole, &older);
             assert_true(disk_file(whole, other, &bytes, &bytes_count));
             disk_put(older, path, bytes, bytes_count);
-            const struct damage damage = {whole, path, older, check_segment, &target};
+            const struct damage damage = {.whole = whole,
+                                          .path = path,
+                                          .older = older,
+                                          .check = check_segment,
+                                          .context = &target};
             assert_true(damage_file(&damage, step) > 0);
             disk_close(older);
         }
@@ -190,6 +194,108 @@ static void log_finds_damaged_stretches(void **state)
     report("stretches");
 }
 
+/* ---- behind checksums that fit ---- */
+
+/* A block that a reader hands out and that opens is the right one, or has another id. */
+static void check_blocks(struct io *io, const char *what, bool other_id_is_fine)
+{
+    struct chain_reader *reader;
+    struct chain_buffer buffer = {0};
+    if (chain_reader_open(&reader, io, DIR, LOG_CHAIN_ID) != STATUS_OK) return;
+    for (uint64_t height = 1; height <= COUNT; height++) {
+        struct chain_record record;
+        struct block block;
+        const struct log_block *right = &blocks.at[height];
+        if (chain_read(reader, SEGMENT_CHAIN, height, &buffer, &record) != STATUS_OK) continue;
+        if (chain_block_open(record.body, record.id, &block) != STATUS_OK) continue;
+        bool same = record.body.count == right->count &&
+                    memcmp(record.body.at, right->bytes, right->count) == 0;
+        bool other_id = memcmp(record.id, right->id, HASH_BYTES) != 0;
+        if (!same && !(other_id && other_id_is_fine)) {
+            fail_msg("%s: block %llu is served altered", what, (unsigned long long)height);
+        }
+    }
+    chain_buffer_free(&buffer);
+    chain_reader_close(reader);
+}
+
+struct sums_target {
+    struct target target;
+    bool ids_too; /* the blocks' own hashes were repaired as well */
+};
+
+/* Bytes of receipts and events are for the fold to judge: the audit compares them. */
+static void check_behind_sums(struct disk *disk, const char *what, void *context)
+{
+    const struct sums_target *sums = context;
+    const struct target *target = &sums->target;
+    struct io io = disk_io(disk);
+    struct chain_report report;
+    bool is_chain = target->kind == SEGMENT_CHAIN;
+    enum status verified = chain_verify(&io, DIR, LOG_CHAIN_ID, &report);
+    if (verified == STATUS_OK && is_chain) {
+        fail_msg("%llu, %s: verified", (unsigned long long)target->number, what);
+    }
+    check_blocks(&io, what, sums->ids_too);
+    uint64_t before = disk_hash(disk);
+    enum status status = write_log(&io, &hint);
+    count.cases++;
+    if (status != STATUS_OK) {
+        /* The header of receipts or events says that they are of a later version or another chain. */
+        bool foreign = status == STATUS_UNSUPPORTED || status == STATUS_WRONG_CHAIN;
+        if (!is_chain && !foreign) fail_msg("%s: %s", what, status_name(status));
+        assert_int_equal(disk_hash(disk), before);
+        count.refused++;
+        return;
+    }
+    if (is_chain && target->number == newest) fail_msg("%s: opened", what);
+    bool same = disk_hash(disk) == disk_hash(whole);
+    if (!same && is_chain && chain_verify(&io, DIR, LOG_CHAIN_ID, &report) == STATUS_OK) {
+        fail_msg("%s: opened, changed, and verified", what);
+    }
+    check_blocks(&io, what, sums->ids_too);
+    count.healed += same;
+    count.kept += !same;
+}
+
+static void damage_behind_sums(bool ids_too, uint64_t step)
+{
+    for (enum segment_kind kind = 0; kind < (ids_too ? 1 : SEGMENT_KIND_COUNT); kind++) {
+        for (uint64_t number = 0; number <= newest; number++) {
+            char path[IO_PATH_MAX];
+            struct sums_target sums = {{kind, number}, ids_too};
+            file_name(kind, number, path);
+            const struct damage damage = {.whole = whole,
+                                          .path = path,
+                                          .repair =
+                                              ids_too ? damage_repair_block : damage_repair_sums,
+                                          .check = check_behind_sums,
+                                          .context = &sums};
+            assert_true(damage_bytes(&damage, step) > 0);
+        }
+    }
+}
+
+static void log_finds_damage_behind_new_checksums(void **state)
+{
+    (void)state;
+    damage_behind_sums(false, crash_share(977, 31, 1));
+    report("behind checksums");
+}
+
+/* Also what a block says of itself, and its id: then its child, the next segment or the published head
+ * name another one. */
+static void log_finds_blocks_that_were_made_anew(void **state)
+{
+    (void)state;
+    damage_behind_sums(true, crash_share(977, 31, 1));
+    print_message("blocks made anew: %llu cases, %llu refused, %llu left for verify\n",
+                  (unsigned long long)count.cases, (unsigned long long)count.refused,
+                  (unsigned long long)count.kept);
+    assert_true(count.refused > 0 && count.kept > 0);
+    memset(&count, 0, sizeof count);
+}
+
 /* ---- head ---- */
 
 /* Readers see the published head, the one before, or none; the next start publishes again. */
@@ -215,7 +321,7 @@ static void check_head(struct disk *disk, const char *what, void *context)
 static void log_outlives_any_damage_to_the_head(void **state)
 {
     (void)state;
-    const struct damage damage = {whole, DIR "/" HEAD_FILE, NULL, check_head, NULL};
+    const struct damage damage = {.whole = whole, .path = DIR "/" HEAD_FILE, .check = check_head};
     assert_true(damage_bytes(&damage, crash_share(977, 31, 1)) > 0);
     assert_true(damage_stretches(&damage, crash_share(977, 31, 1)) > 0);
     print_message("head: %llu cases\n", (unsigned long long)count.cases);
@@ -226,6 +332,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(log_finds_damage_in_every_byte),
         cmocka_unit_test(log_finds_damaged_stretches),
+        cmocka_unit_test(log_finds_damage_behind_new_checksums),
+        cmocka_unit_test(log_finds_blocks_that_were_made_anew),
         cmocka_unit_test(log_outlives_any_damage_to_the_head),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
