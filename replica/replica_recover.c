@@ -7,17 +7,26 @@
  *
  * A BLOCK record whose VOTE was cut off was never signed: its round is proposed again, and the next
  * BLOCK record of that round replaces it. A VOTE record whose signature was lost is asked to be
- * signed again, the same bytes. */
+ * signed again, the same bytes.
+ *
+ * Whatever whole records say, they are refused or followed: what this program cannot have written halts
+ * the replica before it signs, and no invariant of the core rests on a file. */
 #include <assert.h>
 
 #include "replica/replica_internal.h"
+
+/* What the blocks of one validator never have: it ends no epoch, and never comes to the last round. */
+static bool is_foreign(const struct header *header)
+{
+    return header->flags != 0 || header->round == UINT64_MAX;
+}
 
 enum status replica_recover_committed(struct replica *replica, const struct block *block,
                                       const uint8_t id[HASH_BYTES])
 {
     const struct header *header = &block->header;
     if (header->height <= replica->config.base_height) return STATUS_OK;
-    if (header->epoch != replica->config.epoch) return STATUS_CORRUPT;
+    if (header->epoch != replica->config.epoch || is_foreign(header)) return STATUS_CORRUPT;
     if (header->height == replica->head.height + 1) {
         if (memcmp(header->parent_id, replica->head.id, HASH_BYTES) != 0) return STATUS_CORRUPT;
         chain_point_next(&replica->head, header, id, &block->justify, &replica->head);
@@ -55,7 +64,9 @@ static enum status recover_block(struct replica *replica, uint64_t lsn, struct b
     replica->record_has_qc = block.justify.kind == 0 && block.justify.has_qc;
     if (replica->record_has_qc) qc_keep(&replica->record_qc, &block.justify.qc);
     if (block.header.height <= replica->head.height) return STATUS_OK;
-    if (block.header.round <= replica->signed_round) return STATUS_CORRUPT;
+    if (block.header.round <= replica->signed_round || is_foreign(&block.header)) {
+        return STATUS_CORRUPT;
+    }
     drop_unvoted(replica, block.header.round);
 
     uint32_t parent_slot, slot;
@@ -66,7 +77,7 @@ static enum status recover_block(struct replica *replica, uint64_t lsn, struct b
         return STATUS_CORRUPT;
     }
     struct tree_block *kept = tree_take(replica, &slot);
-    assert(kept);
+    if (!kept) return STATUS_CORRUPT; /* rounds of one validator do not branch so */
     memcpy(kept->bytes, bytes.at, bytes.count);
     kept->count = bytes.count;
     kept->lsn = lsn;
@@ -160,7 +171,16 @@ static const char *journal_fault(const struct replica *replica, uint32_t *voted)
     if (replica->head.round > 0 && replica->signed_round <= replica->head.round) {
         return "the journal is older than the chain log: the sign state was lost";
     }
-    if (!replica->has_last_vote) return NULL;
+    uint64_t lock_round = replica->has_lock ? replica->lock.qc.round : 0;
+    if (lock_round >= replica->round) return "the lock is above the highest certificate";
+    uint32_t certified;
+    if (replica->has_high_qc && !tree_parent(replica, replica->high_qc.qc.block_id, &certified)) {
+        return "the journal lacks the block of the highest certificate";
+    }
+    if (!replica->has_last_vote) {
+        return replica->signed_round == 0 ? NULL : "the journal lacks the last vote";
+    }
+    if (lock_round < replica->last_vote.parent_round) return "the lock is below the last vote";
     *voted = tree_find(replica, replica->last_vote.block_id);
     if (*voted == TREE_NONE) return "the journal lacks the block of its last vote";
     if (replica->round < replica->signed_round || replica->round > replica->signed_round + 1) {
@@ -170,6 +190,8 @@ static const char *journal_fault(const struct replica *replica, uint32_t *voted)
     vote_for(&replica->tree[*voted].point, &again);
     if (memcmp(again.commit_id, replica->last_vote.commit_id, HASH_BYTES) != 0 ||
         again.commit_height != replica->last_vote.commit_height ||
+        again.height != replica->last_vote.height ||
+        again.parent_round != replica->last_vote.parent_round ||
         again.round != replica->last_vote.round) {
         return "the last vote contradicts its block";
     }

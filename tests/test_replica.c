@@ -671,6 +671,99 @@ static void replica_refuses_contradicting_records(void **state)
     world_close(world);
 }
 
+/* A block of height 1 in a later round than the first, as several validators may make it. */
+static struct bytes late_block(const struct world *world, uint64_t round, uint8_t out[2048],
+                               uint8_t id[HASH_BYTES])
+{
+    struct block block = {.justify = {.kind = 1, .has_tc = round > 1}};
+    const struct tc_entry entry = {.voter = 0};
+    uint8_t entries[tc_entry_bytes_max];
+    size_t count;
+    assert_int_equal(tc_entry_encode(&entry, entries, sizeof entries, &count), STATUS_OK);
+    block.justify.tc = (struct tc){.round = round - 1, .entries = {entries, count, 1}};
+    block.header = (struct header){.version = BLOCK_VERSION,
+                                   .round = round,
+                                   .height = 1,
+                                   .time_us = world->config.base_time_us,
+                                   .body_bytes = BODY_EMPTY_BYTES};
+    memcpy(block.header.parent_id, world->config.base_id, HASH_BYTES);
+    root_at(0, block.header.exec_root);
+    justify_hash_of(&block.justify, block.header.justify_hash);
+    body_root_of(&block.body, block.header.body_root);
+    assert_int_equal(block_encode(&block, out, 2048, &count), STATUS_OK);
+    block_id_of(&block.header, id);
+    return (struct bytes){out, count};
+}
+
+static struct replica *replica_begin(const struct world *world)
+{
+    struct replica *replica;
+    struct replica_outputs outputs;
+    struct replica_input root = {.kind = INPUT_EXECUTED};
+    root_at(0, root.root);
+    assert_int_equal(replica_open(&replica, &world->config), STATUS_OK);
+    assert_int_equal(replica_step(replica, &root, &outputs), STATUS_OK);
+    return replica;
+}
+
+/* Records that no run of this program leaves, each of them whole. */
+static void replica_refuses_more_branches_than_it_can_hold(void **state)
+{
+    (void)state;
+    struct world *world = world_open(26, 0, 1000);
+    struct replica *replica = replica_begin(world);
+    uint8_t bytes[2048], id[HASH_BYTES];
+    for (uint64_t round = 1; round <= REPLICA_TREE_MAX + 1; round++) {
+        struct bytes block = late_block(world, round, bytes, id);
+        enum status status =
+            replica_recover_record(replica, round, RECORD_BLOCK, block, &world->outputs);
+        assert_int_equal(status, round <= REPLICA_TREE_MAX ? STATUS_OK : STATUS_CORRUPT);
+    }
+    replica_close(replica);
+    world_close(world);
+}
+
+/* start_from recovers one record and starts; the answer is the alarm's text, or NULL. */
+static const char *start_from(const struct world *world, uint16_t type, struct bytes body)
+{
+    struct replica *replica = replica_begin(world);
+    struct replica_outputs outputs;
+    struct replica_input start = {.kind = INPUT_START, .now_us = world->now_us};
+    const char *text = NULL;
+    assert_int_equal(replica_recover_record(replica, 1, type, body, &outputs), STATUS_OK);
+    assert_int_equal(replica_step(replica, &start, &outputs), STATUS_OK);
+    for (size_t i = 0; i < outputs.count; i++) {
+        if (outputs.item[i].kind == OUTPUT_ALARM) text = outputs.item[i].text;
+    }
+    assert_null(replica_check(replica));
+    replica_close(replica);
+    return text;
+}
+
+static void replica_halts_on_a_checkpoint_that_no_run_leaves(void **state)
+{
+    (void)state;
+    struct world *world = world_open(27, 0, 1000);
+    uint8_t bytes[checkpoint_record_bytes_max];
+    size_t count;
+    struct checkpoint_record record = {.signed_round = 9};
+    assert_int_equal(checkpoint_record_encode(&record, bytes, sizeof bytes, &count), STATUS_OK);
+    const char *text =
+        start_from(world, RECORD_CHECKPOINT, (struct bytes){bytes, count}); /* no vote of round 9 */
+    assert_string_equal(text, "the journal lacks the last vote");
+    uint8_t bitmap = 1, signature[64] = {1};
+    record = (struct checkpoint_record){.has_lock = true,
+                                        .lock = {.round = 7,
+                                                 .height = 7,
+                                                 .parent_round = 5,
+                                                 .bitmap = {&bitmap, 1},
+                                                 .signatures = {signature, 64, 1}}};
+    assert_int_equal(checkpoint_record_encode(&record, bytes, sizeof bytes, &count), STATUS_OK);
+    text = start_from(world, RECORD_CHECKPOINT, (struct bytes){bytes, count});
+    assert_string_equal(text, "the lock is above the highest certificate");
+    world_close(world);
+}
+
 static void replica_halts_when_the_state_diverges(void **state)
 {
     (void)state;
@@ -732,6 +825,8 @@ int main(void)
         cmocka_unit_test(replica_survives_crashes_for_ten_thousands_of_rounds),
         cmocka_unit_test(replica_refuses_a_journal_older_than_the_chain),
         cmocka_unit_test(replica_refuses_contradicting_records),
+        cmocka_unit_test(replica_refuses_more_branches_than_it_can_hold),
+        cmocka_unit_test(replica_halts_on_a_checkpoint_that_no_run_leaves),
         cmocka_unit_test(replica_halts_when_the_state_diverges),
         cmocka_unit_test(replica_refuses_a_body_that_is_too_long),
         cmocka_unit_test(replica_follows_without_a_key),
