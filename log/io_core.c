@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log/io_internal.h"
@@ -14,6 +15,9 @@
 #define CONNECT_SYN_RETRIES 3
 /* O_DIRECT ends in whole sectors, except at the end of the file. */
 #define SECTOR_BYTES 512
+/* struct io_op, driver[WAITED]: of an IO_WRITE_SYNC, when it was handed to the flushers; then how long it
+ * waited for one and for its flush, which is what a place is judged by: a write takes as long as it is. */
+#define WAITED 1
 
 void io_queue_push(struct io_queue *queue, struct io_op *op)
 {
@@ -50,15 +54,24 @@ static struct io_queue flusher_take(struct io_flusher *flusher)
     return group;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* Answers an errno, 0 if all went well. */
-static int flusher_sync(struct io_flusher *flusher, const struct io_op *op)
+static int flusher_sync(struct io_flusher *flusher, struct io_op *op)
 {
     bool sticks = op->kind == IO_WRITE_SYNC;
     pthread_mutex_lock(&flusher->syncing);
     int error = sticks ? flusher->error : 0;
     if (error == 0) {
         int result;
+        uint64_t start = now_ns();
         IO_REPEAT(result, fdatasync(op->file));
+        op->driver[WAITED] += now_ns() - start;
         error = result == 0 ? 0 : errno;
     }
     if (sticks) flusher->error = error;
@@ -69,7 +82,7 @@ static int flusher_sync(struct io_flusher *flusher, const struct io_op *op)
 static void flusher_perform(struct io_flusher *flusher, struct io_queue *group)
 {
     struct io_op *first = group->first;
-    if (first->kind == IO_WRITE_SYNC) flusher->core->write(flusher->core, first);
+    if (first->kind == IO_WRITE_SYNC) io_op_run(first);
     if (first->status != STATUS_OK) return;
     int error = flusher_sync(flusher, first);
     for (struct io_op *op = first; op != NULL && error != 0; op = op->next) {
@@ -84,6 +97,7 @@ static void *flusher_run(void *argument)
     /* Who waits for the journal waits for this thread; without the right to ask, nothing is lost.
      */
     if (flusher->lane == IO_LANE_JOURNAL) (void)setpriority(PRIO_PROCESS, (id_t)gettid(), -20);
+    unsigned here = 0;
     pthread_mutex_lock(&core->lock);
     while (true) {
         while (flusher->waiting.first == NULL && !core->stopping) {
@@ -91,16 +105,23 @@ static void *flusher_run(void *argument)
         }
         if (flusher->waiting.first == NULL) break;
         struct io_queue group = flusher_take(flusher);
+        struct io_op *first = group.first;
+        bool moves = first->kind == IO_WRITE_SYNC && flusher->lane == IO_LANE_JOURNAL;
+        unsigned place = moves ? io_places_take(&flusher->places) : 0;
         pthread_mutex_unlock(&core->lock);
+        if (place != here) io_places_move(&flusher->places, here = place);
+        if (moves) first->driver[WAITED] = now_ns() - first->driver[WAITED];
         flusher_perform(flusher, &group);
         pthread_mutex_lock(&core->lock);
-        /* Whoever put the first there has woken the loop, which takes all of them at once. */
-        bool first = core->flushed.first == NULL;
+        if (moves) io_places_learn(&flusher->places, place, first->driver[WAITED]);
         for (struct io_op *op; (op = io_queue_pop(&group)) != NULL;) {
             io_queue_push(&core->flushed, op);
         }
+        atomic_store(&core->has_flushed, true);
+        bool asleep = core->asleep; /* whoever wakes the loop, wakes it for all that follow */
+        core->asleep = false;
         pthread_mutex_unlock(&core->lock);
-        if (first) io_core_wake(core);
+        if (asleep) io_core_wake(core);
         pthread_mutex_lock(&core->lock);
     }
     pthread_mutex_unlock(&core->lock);
@@ -127,6 +148,7 @@ static enum status flusher_start(struct io_core *core, enum io_lane lane)
 {
     struct io_flusher *flusher = &core->flusher[lane];
     *flusher = (struct io_flusher){.core = core, .lane = lane};
+    io_places_init(&flusher->places);
     if (pthread_cond_init(&flusher->wanted, NULL) != 0) return STATUS_NO_MEMORY;
     if (pthread_mutex_init(&flusher->syncing, NULL) != 0) {
         pthread_cond_destroy(&flusher->wanted);
@@ -141,17 +163,10 @@ static enum status flusher_start(struct io_core *core, enum io_lane lane)
     return started ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-void io_core_write(struct io_core *core, struct io_op *op)
-{
-    (void)core;
-    io_op_run(op);
-}
-
-enum status io_core_init(struct io_core *core, unsigned ops_max,
-                         void (*write)(struct io_core *core, struct io_op *op))
+enum status io_core_init(struct io_core *core, unsigned ops_max)
 {
     if (ops_max == 0 || ops_max > IO_OPS_MAX) return STATUS_RANGE;
-    *core = (struct io_core){.ops_max = ops_max, .write = write};
+    *core = (struct io_core){.ops_max = ops_max};
     core->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (core->event < 0) return status_from_errno(errno);
     if (pthread_mutex_init(&core->lock, NULL) != 0) {
@@ -193,9 +208,16 @@ void io_core_deinit(struct io_core *core)
     close(core->event);
 }
 
+static bool op_is_of_journal(const struct io_op *op)
+{
+    return op->kind == IO_WRITE_SYNC && op->lane == IO_LANE_JOURNAL;
+}
+
 void io_core_flush(struct io_core *core, struct io_op *op)
 {
     struct io_flusher *flusher = &core->flusher[op->lane];
+    core->journal_count += op_is_of_journal(op);
+    op->driver[WAITED] = now_ns();
     pthread_mutex_lock(&core->lock);
     io_queue_push(&flusher->waiting, op);
     pthread_mutex_unlock(&core->lock);
@@ -203,12 +225,15 @@ void io_core_flush(struct io_core *core, struct io_op *op)
     pthread_cond_signal(&flusher->wanted);
 }
 
-void io_core_collect(struct io_core *core)
+void io_core_collect(struct io_core *core, bool sleeps)
 {
     pthread_mutex_lock(&core->lock);
     for (struct io_op *op; (op = io_queue_pop(&core->flushed)) != NULL;) {
+        core->journal_count -= op_is_of_journal(op);
         io_queue_push(&core->ready, op);
     }
+    atomic_store(&core->has_flushed, false);
+    core->asleep = sleeps && core->ready.first == NULL;
     pthread_mutex_unlock(&core->lock);
 }
 

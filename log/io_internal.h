@@ -6,9 +6,10 @@
  * through its `next`; so no queue allocates and each is bounded by ops_max.
  *
  *   loop thread    submit -> [kernel | pending socket | waiting of a lane] -> ready -> io_poll
- *   flusher        waiting of its lane -> [write,] fdatasync -> flushed, then the eventfd
+ *   flusher        waiting of its lane -> [write,] fdatasync -> flushed, then the eventfd if the
+ *                  loop sleeps
  *
- * `lock` guards `waiting`, `flushed` and `stopping`; all else belongs to the loop thread.
+ * `lock` guards `waiting`, `places`, `flushed`, `asleep` and `stopping`; all else belongs to the loop thread.
  *
  * Syncs of a lane follow each other, under its `syncing`, and the first failure of an IO_WRITE_SYNC
  * stays in `error`: a failed write-back is reported once, so of two threads that sync one file at a
@@ -19,8 +20,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "log/io.h"
+#include "log/io_place.h"
 
 /* A transfer that is answered EINTR or EAGAIN is tried again this often without progress. */
 #define IO_RETRY_MAX 1000
@@ -51,19 +54,21 @@ struct io_flusher {
     pthread_cond_t wanted;
     struct io_queue waiting;
     enum io_lane lane;
+    struct io_places places; /* of the journal's flushers */
     pthread_mutex_t syncing;
     int error; /* errno of the first IO_WRITE_SYNC that could not be synced */
 };
 
 struct io_core {
-    /* The write of an IO_WRITE_SYNC, on a flusher's thread: io_op_run, or by a ring of its own. */
-    void (*write)(struct io_core *core, struct io_op *op);
     int event; /* eventfd, never blocks: written by io_wake and the flushers, read by the loop */
     unsigned ops_max, ops_count;
     struct io_queue ready;
     pthread_mutex_t lock;
     struct io_queue flushed;
+    atomic_bool has_flushed; /* `flushed` is not empty: for a look without the lock */
+    bool asleep;             /* the loop waits in the kernel, or is about to */
     bool stopping;
+    unsigned journal_count; /* IO_WRITE_SYNC of the journal's lane under way */
     unsigned flusher_count; /* that were made */
     struct io_flusher flusher[IO_LANE_COUNT];
 };
@@ -72,14 +77,14 @@ void io_queue_push(struct io_queue *queue, struct io_op *op);
 struct io_op *io_queue_pop(struct io_queue *queue); /* NULL when empty */
 
 /* io_core_init starts the flusher threads. STATUS_RANGE: ops_max is 0 or above IO_OPS_MAX. */
-MUST_CHECK enum status io_core_init(struct io_core *core, unsigned ops_max,
-                                    void (*write)(struct io_core *core, struct io_op *op));
+MUST_CHECK enum status io_core_init(struct io_core *core, unsigned ops_max);
 /* io_core_deinit ends the threads; no operation may be in flight. */
 void io_core_deinit(struct io_core *core);
 /* io_core_flush hands an IO_SYNC or IO_WRITE_SYNC to the flushers of its lane. */
 void io_core_flush(struct io_core *core, struct io_op *op);
-/* io_core_collect moves what the flushers finished to `ready`. */
-void io_core_collect(struct io_core *core);
+/* io_core_collect moves what the flushers finished to `ready`. With `sleeps` the loop is about to wait
+ * if nothing is ready then: the next that a flusher finishes writes the eventfd. */
+void io_core_collect(struct io_core *core, bool sleeps);
 /* io_core_take hands up to done_max ready operations back to the caller. */
 size_t io_core_take(struct io_core *core, struct io_op **done, size_t done_max);
 void io_core_wake(struct io_core *core);
@@ -98,7 +103,6 @@ bool io_op_socket(struct io_op *op, bool nonblocking);
 bool io_op_advance(struct io_op *op, int64_t result);
 /* io_op_run carries an IO_READ, IO_WRITE, or the write of an IO_WRITE_SYNC out with pread and pwrite. */
 void io_op_run(struct io_op *op);
-void io_core_write(struct io_core *core, struct io_op *op);
 
 /* The blocking functions, the same for both drivers; `self` is not used. */
 enum status io_fs_open(void *self, const char *path, unsigned flags, int *file);

@@ -131,9 +131,10 @@ static enum status posix_poll(void *self, int64_t timeout_us, struct io_op **don
     struct posix *posix = self;
     struct io_core *core = &posix->core;
     *done_count = 0;
+    io_core_collect(core, timeout_us != 0);
     TRY(posix_wait(posix, timeout_us));
     if (posix->polled[0].revents != 0) io_core_drain(core);
-    io_core_collect(core);
+    io_core_collect(core, false);
     posix_try_pending(posix);
     *done_count = io_core_take(core, done, done_max);
     return STATUS_OK;
@@ -172,7 +173,7 @@ enum status io_posix_init(struct io *io, unsigned ops_max)
     posix->pending = calloc(ops_max, sizeof(struct io_op *));
     posix->polled = calloc(1 + (size_t)ops_max, sizeof *posix->polled);
     if (posix->pending != NULL && posix->polled != NULL) {
-        status = io_core_init(&posix->core, ops_max, io_core_write);
+        status = io_core_init(&posix->core, ops_max);
     }
     if (status != STATUS_OK) {
         free(posix->pending);

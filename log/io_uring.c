@@ -1,6 +1,6 @@
 /* The uring driver: io_uring moves the data, a flusher thread's fdatasync makes it durable. An
- * IO_WRITE_SYNC is carried out by a flusher as a whole, its write by a second ring that the flushers
- * share: one way there and back instead of two.
+ * IO_WRITE_SYNC is carried out by a flusher as a whole, by plain calls: one way there and back instead
+ * of two, and no kernel worker on the way.
  *
  * The ring starts disabled and is enabled by the thread that first submits or polls, so that
  * SINGLE_ISSUER binds it to the loop and not to whoever made it. The eventfd is watched by a
@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log/io_internal.h"
@@ -21,13 +23,17 @@
 #define TRANSFER_BYTES_MAX ((size_t)1 << 30)
 #define REAP_MAX           64
 
+/* uring_watch: for how long; a look that takes so long means that somebody else wants the core, to whom
+ * it is left for so long. */
+#define WATCH_US      200
+#define WATCH_GAP_US  200
+#define WATCH_REST_US 100000
+
 struct uring {
     struct io_core core;
     struct io_uring ring;
     bool enabled;
-    pthread_mutex_t writing;    /* guards what follows: one write at a time */
-    struct io_uring write_ring; /* of the flushers */
-    int write_error; /* negative errno: the ring refused a write, which may still lie in it */
+    int64_t watch_after_us; /* until then uring_watch leaves the core to others */
 };
 
 static struct io_uring_sqe *uring_sqe(struct uring *uring)
@@ -121,16 +127,60 @@ static void uring_reap(struct uring *uring)
     } while (count == REAP_MAX);
 }
 
-static int uring_enter(struct uring *uring, int64_t timeout_us)
+static enum status uring_enter(struct uring *uring, int64_t timeout_us)
 {
+    int result;
     if (timeout_us == 0 || uring->core.ready.first != NULL) {
-        return io_uring_submit_and_get_events(&uring->ring);
+        result = io_uring_submit_and_get_events(&uring->ring);
+    } else {
+        struct io_uring_cqe *first;
+        struct __kernel_timespec limit = {.tv_sec = timeout_us / 1000000,
+                                          .tv_nsec = timeout_us % 1000000 * 1000};
+        result = io_uring_submit_and_wait_timeout(&uring->ring, &first, 1,
+                                                  timeout_us < 0 ? NULL : &limit, NULL);
     }
-    struct io_uring_cqe *first;
-    struct __kernel_timespec limit = {.tv_sec = timeout_us / 1000000,
-                                      .tv_nsec = timeout_us % 1000000 * 1000};
-    return io_uring_submit_and_wait_timeout(&uring->ring, &first, 1, timeout_us < 0 ? NULL : &limit,
-                                            NULL);
+    bool harmless = result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY;
+    return result < 0 && !harmless ? status_from_errno(-result) : STATUS_OK;
+}
+
+/* true: something came, or would come if the kernel were entered. */
+static bool uring_has_events(const struct uring *uring)
+{
+    const struct io_uring *ring = &uring->ring;
+    unsigned flags =
+        atomic_load_explicit((_Atomic unsigned *)ring->sq.kflags, memory_order_relaxed);
+    return io_uring_cq_ready(ring) > 0 ||
+           (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* uring_watch looks out for the journal's group for a while before the loop sleeps, and answers what is
+ * left of the time limit. A core that lies idle wakes slowly, and the disk answers it late. Who else wants
+ * this core gets it at once, and for a while nothing is watched. */
+static int64_t uring_watch(struct uring *uring, int64_t timeout_us)
+{
+    struct io_core *core = &uring->core;
+    if (core->journal_count == 0 || timeout_us == 0 || core->ready.first != NULL) return timeout_us;
+    int64_t start = now_us(), last = start, now = start;
+    if (start < uring->watch_after_us) return timeout_us;
+    if (io_uring_sq_ready(&uring->ring) > 0) (void)io_uring_submit(&uring->ring);
+    int64_t limit = timeout_us > 0 && timeout_us < WATCH_US ? timeout_us : WATCH_US;
+    while (now - start < limit && !atomic_load(&core->has_flushed) && !uring_has_events(uring)) {
+        sched_yield();
+        last = now;
+        now = now_us();
+        if (now - last < WATCH_GAP_US) continue;
+        uring->watch_after_us = now + WATCH_REST_US;
+        break;
+    }
+    if (timeout_us < 0) return timeout_us;
+    return now - start < timeout_us ? timeout_us - (now - start) : 0;
 }
 
 static enum status uring_poll(void *self, int64_t timeout_us, struct io_op **done, size_t done_max,
@@ -140,53 +190,17 @@ static enum status uring_poll(void *self, int64_t timeout_us, struct io_op **don
     struct io_core *core = &uring->core;
     *done_count = 0;
     TRY(uring_enable(uring));
-    io_core_collect(core);
     uring_reap(uring);
-    int result = uring_enter(uring, timeout_us);
-    bool harmless = result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY;
-    if (result < 0 && !harmless) return status_from_errno(-result);
-    uring_reap(uring);
-    io_core_collect(core);
+    timeout_us = uring_watch(uring, timeout_us);
+    io_core_collect(core, timeout_us != 0);
+    bool idle = core->ready.first == NULL;
+    if (idle || io_uring_sq_ready(&uring->ring) > 0 || uring_has_events(uring)) {
+        TRY(uring_enter(uring, timeout_us));
+        uring_reap(uring);
+        if (idle) io_core_collect(core, false);
+    }
     *done_count = io_core_take(core, done, done_max);
     return STATUS_OK;
-}
-
-/* write_wait submits the one write of the ring and waits for its result. What interrupts the call does
- * not take the write back: it is waited for until it comes. */
-static int write_wait(struct uring *uring)
-{
-    struct io_uring_cqe *cqe;
-    while (true) {
-        int entered = io_uring_submit_and_wait(&uring->write_ring, 1);
-        if (io_uring_peek_cqe(&uring->write_ring, &cqe) == 0) break;
-        bool harmless =
-            entered >= 0 || entered == -EINTR || entered == -EAGAIN || entered == -EBUSY;
-        if (!harmless) return uring->write_error = entered;
-    }
-    int result = cqe->res;
-    io_uring_cqe_seen(&uring->write_ring, cqe);
-    return result;
-}
-
-static int write_some(struct uring *uring, const struct io_op *op)
-{
-    if (uring->write_error != 0) return uring->write_error;
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->write_ring);
-    assert(sqe != NULL);
-    size_t left = op->count - op->done;
-    unsigned count = (unsigned)(left < TRANSFER_BYTES_MAX ? left : TRANSFER_BYTES_MAX);
-    io_uring_prep_write(sqe, op->file, op->buffer + op->done, count, op->offset + op->done);
-    return write_wait(uring);
-}
-
-/* uring_write carries out the write of an IO_WRITE_SYNC, on a flusher's thread. */
-static void uring_write(struct io_core *core, struct io_op *op)
-{
-    struct uring *uring = (struct uring *)core; /* its first member */
-    pthread_mutex_lock(&uring->writing);
-    while (!io_op_advance(op, write_some(uring, op))) {
-    }
-    pthread_mutex_unlock(&uring->writing);
 }
 
 static void uring_wake(void *self)
@@ -195,18 +209,11 @@ static void uring_wake(void *self)
     io_core_wake(&uring->core);
 }
 
-static void rings_exit(struct uring *uring)
-{
-    io_uring_queue_exit(&uring->write_ring);
-    io_uring_queue_exit(&uring->ring);
-    pthread_mutex_destroy(&uring->writing);
-}
-
 static void uring_deinit(void *self)
 {
     struct uring *uring = self;
     io_core_deinit(&uring->core);
-    rings_exit(uring);
+    io_uring_queue_exit(&uring->ring);
     free(uring);
 }
 
@@ -222,8 +229,8 @@ static const struct io_driver URING_DRIVER = {
 /* Kernels before 6.1 refuse the newer flags; those before 5.11 lack waiting with a time limit. */
 static enum status uring_open(struct io_uring *ring, unsigned ops_max)
 {
-    unsigned best =
-        IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+    unsigned best = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
+                    IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
     int result = io_uring_queue_init(ops_max + 1, ring, best);
     if (result == -EINVAL) result = io_uring_queue_init(ops_max + 1, ring, IORING_SETUP_R_DISABLED);
     if (result == -ENOSYS || result == -EPERM || result == -EACCES || result == -EINVAL) {
@@ -237,29 +244,15 @@ static enum status uring_open(struct io_uring *ring, unsigned ops_max)
     return STATUS_OK;
 }
 
-static enum status rings_open(struct uring *uring, unsigned ops_max)
-{
-    if (pthread_mutex_init(&uring->writing, NULL) != 0) return STATUS_NO_MEMORY;
-    enum status status = uring_open(&uring->ring, ops_max);
-    if (status == STATUS_OK) {
-        int result = io_uring_queue_init(1, &uring->write_ring, 0);
-        if (result == 0) return STATUS_OK;
-        io_uring_queue_exit(&uring->ring);
-        status = status_from_errno(-result);
-    }
-    pthread_mutex_destroy(&uring->writing);
-    return status;
-}
-
 enum status io_uring_init(struct io *io, unsigned ops_max)
 {
     if (ops_max == 0 || ops_max > IO_OPS_MAX) return STATUS_RANGE;
     struct uring *uring = calloc(1, sizeof *uring);
     if (uring == NULL) return STATUS_NO_MEMORY;
-    enum status status = rings_open(uring, ops_max);
+    enum status status = uring_open(&uring->ring, ops_max);
     if (status == STATUS_OK) {
-        status = io_core_init(&uring->core, ops_max, uring_write);
-        if (status != STATUS_OK) rings_exit(uring);
+        status = io_core_init(&uring->core, ops_max);
+        if (status != STATUS_OK) io_uring_queue_exit(&uring->ring);
     }
     if (status != STATUS_OK) {
         free(uring);

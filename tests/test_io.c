@@ -355,6 +355,34 @@ static void wake_ends_a_poll_from_another_thread(void **state)
     }
 }
 
+/* Without a time limit a completion that wakes nobody hangs the test. */
+static void flushers_end_a_poll_that_waits_for_ever(void **state)
+{
+    static const struct {
+        enum io_kind kind;
+        enum io_lane lane;
+    } WAYS[] = {{IO_SYNC, IO_LANE_OTHER},
+                {IO_WRITE_SYNC, IO_LANE_OTHER},
+                {IO_SYNC, IO_LANE_JOURNAL},
+                {IO_WRITE_SYNC, IO_LANE_JOURNAL}};
+    struct fixture *f = *state;
+    uint8_t bytes[2][512] = {{1}, {2}};
+    int file = make_file(f, "a", 0);
+    for (size_t i = 0; i < 200; i++) {
+        struct io_op ops[2], *done[2];
+        for (size_t k = 0; k < 2; k++) {
+            ops[k] = transfer(WAYS[i % 4].kind, file, 512 * k, bytes[k], sizeof bytes[k]);
+            ops[k].lane = WAYS[i % 4].lane;
+            OK(io_submit(&f->io, &ops[k]));
+        }
+        for (size_t have = 0, count; have < 2; have += count) {
+            OK(io_poll(&f->io, -1, done, 1, &count));
+            if (count > 0) OK(done[0]->status);
+        }
+    }
+    OK(io_close(&f->io, file));
+}
+
 struct loop {
     struct io *io;
     int file;
@@ -679,6 +707,7 @@ static void auto_takes_what_the_kernel_permits(void **state)
     X(write_sync_fails_for_good_after_a_failed_sync)                                               \
     X(failures_carry_status_and_errno)                                                             \
     X(poll_returns_at_its_time_limit)                                                              \
+    X(flushers_end_a_poll_that_waits_for_ever)                                                     \
     X(wake_ends_a_poll_from_another_thread)                                                        \
     X(loop_may_be_another_thread_than_init)                                                        \
     X(lock_excludes_another_process)                                                               \
