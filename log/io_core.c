@@ -96,7 +96,10 @@ static void *flusher_run(void *argument)
     struct io_core *core = flusher->core;
     /* Who waits for the journal waits for this thread; without the right to ask, nothing is lost.
      */
-    if (flusher->lane == IO_LANE_JOURNAL) (void)setpriority(PRIO_PROCESS, (id_t)gettid(), -20);
+    if (flusher->lane == IO_LANE_JOURNAL) {
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), -20);
+        io_thread_hurry();
+    }
     unsigned here = 0;
     pthread_mutex_lock(&core->lock);
     while (true) {

@@ -58,6 +58,7 @@ static enum status uring_enable(struct uring *uring)
         syscall(SYS_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (result < 0) return status_from_errno(errno);
     uring->enabled = true;
+    io_thread_hurry();
     uring_arm_wake(uring);
     return STATUS_OK;
 }

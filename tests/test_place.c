@@ -1,10 +1,13 @@
 /* log/io_place: the flushers run where their disk answers first, whatever the machine looks like. */
 #include "log/io_place.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -98,6 +101,43 @@ static void moving_stays_among_the_cores_of_the_start(void **state)
     assert_true(CPU_COUNT(&before) >= IO_PLACES_MAX || CPU_EQUAL(&now, &before));
 }
 
+/* What the kernel says of this thread's turns: the fourth word of its struct sched_attr. */
+static uint64_t turn_ns(void)
+{
+    uint64_t words[7] = {0};
+    return syscall(SYS_sched_getattr, 0, words, sizeof words, 0) == 0 ? words[3] : 0;
+}
+
+static void *usual_turn(void *ns)
+{
+    *(uint64_t *)ns = turn_ns();
+    return NULL;
+}
+
+/* Answers its own turn, and that of a thread that it starts. */
+static void *hurry(void *turns)
+{
+    pthread_t thread;
+    io_thread_hurry();
+    *(uint64_t *)turns = turn_ns();
+    if (pthread_create(&thread, NULL, usual_turn, (uint64_t *)turns + 1) == 0) {
+        pthread_join(thread, NULL);
+    }
+    return NULL;
+}
+
+static void short_turns_are_for_the_thread_that_asks(void **state)
+{
+    (void)state;
+    uint64_t usual = turn_ns(), turns[2] = {0};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, hurry, turns), 0);
+    pthread_join(thread, NULL);
+    if (usual == 0) return; /* a kernel without turns of one's own */
+    assert_int_equal(turns[0], 100000);
+    assert_int_equal(turns[1], usual);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +147,7 @@ int main(void)
         cmocka_unit_test(a_core_that_became_fast_is_found_by_trial),
         cmocka_unit_test(one_core_is_no_choice),
         cmocka_unit_test(moving_stays_among_the_cores_of_the_start),
+        cmocka_unit_test(short_turns_are_for_the_thread_that_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
