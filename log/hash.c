@@ -26,6 +26,9 @@ static const char TAGS[][crypto_generichash_blake2b_PERSONALBYTES + 1] = {
 #undef X
 };
 
+/* XXH3: up to so many bytes the seed enters as it is; for more, a secret is made of it. */
+#define SEED_ALONE_MAX 240
+
 #define BLOCK_BYTES     SHA256_CBLOCK
 #define SHORT_BYTES_MAX (2 * BLOCK_BYTES - 9) /* with its padding it fits into two blocks */
 
@@ -166,9 +169,16 @@ void sha256_many(const uint8_t *messages, size_t message_bytes, size_t count,
     }
 }
 
+/* For long input the library makes a secret of the seed, each time: a third of the price of 512 bytes. So
+ * the last one is kept, by each thread; the values are the same. */
 uint64_t checksum64(const uint8_t *bytes, size_t count, uint64_t seed)
 {
-    return XXH3_64bits_withSeed(bytes, count, seed);
+    static _Thread_local uint8_t secret[XXH3_SECRET_DEFAULT_SIZE];
+    static _Thread_local uint64_t secret_seed; /* 0: there is none yet, nor is one needed */
+    if (count <= SEED_ALONE_MAX || seed == 0) return XXH3_64bits_withSeed(bytes, count, seed);
+    if (seed != secret_seed) XXH3_generateSecret_fromSeed(secret, seed);
+    secret_seed = seed;
+    return XXH3_64bits_withSecret(bytes, count, secret, sizeof secret);
 }
 
 void checksum128(const uint8_t *bytes, size_t count, uint64_t seed, uint8_t out[16])

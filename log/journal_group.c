@@ -28,16 +28,27 @@ const char *journal_type_name(uint16_t type)
 
 /* ---- units ---- */
 
-uint64_t unit_seal(uint8_t unit[UNIT_BYTES], uint64_t number, uint64_t incarnation,
-                   struct unit_stamp stamp)
+static void unit_stamp(uint8_t unit[UNIT_BYTES], uint64_t number, uint64_t incarnation,
+                       struct unit_stamp stamp)
 {
     store_u64(unit + TRAILER_SEQ, stamp.seq);
     store_u16(unit + TRAILER_INDEX, stamp.index);
     store_u16(unit + TRAILER_COUNT, stamp.count);
     store_u32(unit + TRAILER_NUMBER, (uint32_t)number ^ (uint32_t)incarnation);
+}
+
+static uint64_t unit_sum_up(uint8_t unit[UNIT_BYTES], uint64_t incarnation)
+{
     uint64_t sum = checksum64(unit, TRAILER_SUM, incarnation);
     store_u64(unit + TRAILER_SUM, sum);
     return sum;
+}
+
+uint64_t unit_seal(uint8_t unit[UNIT_BYTES], uint64_t number, uint64_t incarnation,
+                   struct unit_stamp stamp)
+{
+    unit_stamp(unit, number, incarnation, stamp);
+    return unit_sum_up(unit, incarnation);
 }
 
 void unit_format(uint8_t unit[UNIT_BYTES], uint64_t number, uint64_t incarnation)
@@ -156,9 +167,13 @@ uint64_t group_seal(uint8_t *group, struct group_header *header, uint64_t incarn
     struct unit_stamp stamp = {.seq = header->seq, .count = (uint16_t)(bytes / UNIT_BYTES)};
     group_zero(group, GROUP_HEADER_BYTES + (uint64_t)header->record_bytes, bytes);
     header->fold = 0;
-    for (stamp.index = 1; stamp.index < stamp.count; stamp.index++) {
+    /* Each unit is stamped one turn before it is summed up: wide loads of what was just stored in small
+     * pieces would wait for it. */
+    for (stamp.index = 1; stamp.index <= stamp.count; stamp.index++) {
         uint8_t *unit = group + (size_t)stamp.index * UNIT_BYTES;
-        uint64_t sum = unit_seal(unit, first + stamp.index, incarnation, stamp);
+        if (stamp.index < stamp.count) unit_stamp(unit, first + stamp.index, incarnation, stamp);
+        if (stamp.index == 1) continue;
+        uint64_t sum = unit_sum_up(unit - UNIT_BYTES, incarnation);
         header->fold = fold_sum(header->fold, sum, incarnation);
     }
     stamp.index = 0;

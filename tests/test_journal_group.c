@@ -1,6 +1,7 @@
 /* Units, groups and records of the journal as bytes, behind checksums that fit: what the writer never makes
  * is refused whatever its checksum says. */
 #include <stdlib.h>
+#include <xxhash.h>
 
 #include "log/journal_internal.h"
 #include "tests/support_cmocka.h"
@@ -270,9 +271,27 @@ static void group_with_another_number_of_records_is_refused(void **state)
     assert_false(group_join(group, &header));
 }
 
+/* Whatever came before: checksum64 keeps something of the last seed. */
+static void checksum_is_the_one_of_the_library_for_each_length_and_seed(void **state)
+{
+    (void)state;
+    static const uint64_t SEEDS[] = {0, 1, 0x5eed, UINT64_MAX, 1};
+    uint8_t bytes[700];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * i + i / 7);
+    }
+    for (size_t count = 0; count <= sizeof bytes; count++) {
+        for (size_t i = 0; i < sizeof SEEDS / sizeof SEEDS[0]; i++) {
+            assert_true(checksum64(bytes, count, SEEDS[i]) ==
+                        XXH3_64bits_withSeed(bytes, count, SEEDS[i]));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(checksum_is_the_one_of_the_library_for_each_length_and_seed),
         cmocka_unit_test(unit_of_no_group_has_no_index_and_no_count),
         cmocka_unit_test(unit_lies_within_its_group_and_groups_are_whole_pages),
         cmocka_unit_test(unit_belongs_to_one_place_of_one_incarnation),
