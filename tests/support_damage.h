@@ -6,6 +6,7 @@
 #ifndef CAIRN_TESTS_SUPPORT_DAMAGE_H
 #define CAIRN_TESTS_SUPPORT_DAMAGE_H
 
+#include "log/hash.h"
 #include "tests/support_disk.h"
 
 #define DAMAGE_WAYS 11 /* eight bits, 00, FF, + 1 */
@@ -47,6 +48,8 @@ uint64_t damage_stretches(const struct damage *damage, uint64_t step);
  * body_root, body_bytes, cmd_count and the id in its entry. */
 void damage_repair_sums(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);
 void damage_repair_block(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);
+/* damage_repair_parts: of the block alone; `id` becomes its new one. */
+void damage_repair_parts(uint8_t *block, size_t count, size_t at, uint8_t id[HASH_BYTES]);
 /* damage_repair_head: the slot of the published head; _index: of an index file; _super: the copy of the
  * superblock that lies there. */
 void damage_repair_head(const uint8_t *old, uint8_t *bytes, size_t count, size_t at);

@@ -74,8 +74,7 @@ void damage_repair_sums(const uint8_t *old, uint8_t *bytes, size_t count, size_t
     footer_seal(bytes, count, raw);
 }
 
-/* What a block says of its parts follows them. */
-static void block_repair(uint8_t *block, size_t count, size_t at, uint8_t id[HASH_BYTES])
+void damage_repair_parts(uint8_t *block, size_t count, size_t at, uint8_t id[HASH_BYTES])
 {
     struct block parts;
     struct reader r = reader_of(block, count);
@@ -101,12 +100,10 @@ void damage_repair_block(const uint8_t *old, uint8_t *bytes, size_t count, size_
 {
     size_t entry, raw = entries_end(old, count, at, &entry);
     size_t body = entry + SEGMENT_ENTRY_BYTES;
-    bool inside = entry > 0 && at >= body && at - body < load_u32(old + entry + 16);
-    if (inside && memcmp(bytes, "CRNCHAIN", 8) == 0) {
-        struct segment_entry decoded;
-        assert(segment_entry_decode(bytes + entry, &decoded) == STATUS_OK);
-        block_repair(bytes + body, decoded.body_bytes, at - body, bytes + entry + ENTRY_ID_AT);
-        bool last = entry + segment_entry_bytes(decoded.body_bytes) == raw;
+    size_t body_bytes = entry > 0 ? load_u32(old + entry + 16) : 0;
+    if (at >= body && at - body < body_bytes && memcmp(old, "CRNCHAIN", 8) == 0) {
+        damage_repair_parts(bytes + body, body_bytes, at - body, bytes + entry + ENTRY_ID_AT);
+        bool last = entry + segment_entry_bytes(body_bytes) == raw;
         if (last && raw < count) {
             memcpy(bytes + count - SEGMENT_TAIL_BYTES, bytes + entry + ENTRY_ID_AT, HASH_BYTES);
         }
