@@ -27,7 +27,7 @@
  * it is left for so long. */
 #define WATCH_US      200
 #define WATCH_GAP_US  200
-#define WATCH_REST_US 100000
+#define WATCH_REST_US 20000
 
 struct uring {
     struct io_core core;
