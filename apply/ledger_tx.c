@@ -98,10 +98,14 @@ static enum outcome execute(struct ledger *ledger, const struct tx_view *view, u
         return OUTCOME_ACCOUNT_REFUSED;
     }
     if (outcome == OUTCOME_OK) {
-        struct context_mark charged = context_mark(context);
         outcome = run_operations(context, view);
-        if (context->broken == INVARIANT_NONE && outcome != OUTCOME_OK)
-            context_undo(context, &charged);
+        /* A refusal takes back everything, and then fee and nonce again, which succeeded a moment ago: so
+         * a transaction that succeeds needs no mark between them and its operations. */
+        if (context->broken == INVARIANT_NONE && outcome != OUTCOME_OK) {
+            context_undo(context, &start);
+            if (charge(context, view, gas) != OUTCOME_OK)
+                (void)context_break(context, INVARIANT_X1, "the fee cannot be taken again");
+        }
     }
     if (context->broken == INVARIANT_NONE &&
         (!outcome_paid(outcome) || outcome == OUTCOME_QUARANTINED))

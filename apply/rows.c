@@ -72,7 +72,7 @@ uint32_t rows_find(const struct rows *rows, const uint8_t *key)
     uint32_t tag = tag_of(rows, key);
     uint64_t at = tag & rows->slot_mask, slot;
     while ((slot = next_of(rows, tag, &at)) != 0) {
-        if (rows_is(rows, slot_row(slot), key)) return slot_row(slot);
+        if (row_is(rows, rows_at(rows, slot_row(slot)), key)) return slot_row(slot);
         at = (at + 1) & rows->slot_mask;
     }
     return ROW_NONE;
@@ -165,17 +165,17 @@ void rows_free(struct rows *rows, uint32_t row)
     rows->live--;
 }
 
-static uint64_t *row_place(const struct rows *rows, uint32_t row)
+static uint64_t *row_place(const struct rows *rows, struct row *row)
 {
-    return (uint64_t *)(void *)((uint8_t *)rows_at(rows, row) + rows->value_at);
+    return (uint64_t *)(void *)((uint8_t *)row + rows->value_at);
 }
 
 /* Out of line: a block of another class is filled before the old one is given back, because the new
  * value may lie in the old block. */
-enum status rows_set_long(struct rows *rows, uint32_t row, struct bytes value)
+enum status row_set_long(const struct rows *rows, struct row *changed, struct bytes value)
 {
-    uint32_t before = rows_at(rows, row)->value_bytes;
-    uint64_t *place = row_place(rows, row);
+    uint32_t before = changed->value_bytes;
+    uint64_t *place = row_place(rows, changed);
     if (before && value.count && heap_same_block(before, value.count)) {
         memmove(heap_at(rows->heap, *place), value.at, value.count);
         return STATUS_OK;

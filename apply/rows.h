@@ -72,10 +72,9 @@ static inline const uint8_t *rows_key(const struct rows *rows, uint32_t row)
     return (const uint8_t *)(rows_at(rows, row) + 1);
 }
 
-/* rows_value answers the value, borrowed until the row changes; .at is NULL if absent. */
-static inline struct bytes rows_value(const struct rows *rows, uint32_t row)
+/* row_value and rows_value answer the value, borrowed until the row changes; .at is NULL if absent. */
+static inline struct bytes row_value(const struct rows *rows, const struct row *at)
 {
-    const struct row *at = rows_at(rows, row);
     if (at->value_bytes == 0) return (struct bytes){0};
     const uint8_t *value = (const uint8_t *)at + rows->value_at;
     if (rows->heap) {
@@ -86,37 +85,45 @@ static inline struct bytes rows_value(const struct rows *rows, uint32_t row)
     return (struct bytes){.at = value, .count = at->value_bytes};
 }
 
-/* rows_set_value replaces the value; no bytes make the row absent. `value` may overlap the present
- * one. STATUS_NO_MEMORY: nothing changed. rows_set_long does it for values in the heap. */
-MUST_CHECK enum status rows_set_long(struct rows *rows, uint32_t row, struct bytes value);
-MUST_CHECK static inline enum status rows_set_value(struct rows *rows, uint32_t row,
-                                                    struct bytes value)
+static inline struct bytes rows_value(const struct rows *rows, uint32_t row)
 {
-    struct row *changed = rows_at(rows, row);
+    return row_value(rows, rows_at(rows, row));
+}
+
+/* rows_copy copies a value; most are one or two numbers. */
+static inline void rows_copy(uint8_t *to, const uint8_t *from, size_t count)
+{
+    if (count == 8)
+        memmove(to, from, 8);
+    else if (count == 16)
+        memmove(to, from, 16);
+    else if (count)
+        memmove(to, from, count);
+}
+
+/* row_set_value replaces the value; no bytes make the row absent. `value` may overlap the present
+ * one. STATUS_NO_MEMORY: nothing changed. row_set_long does it for values in the heap. */
+MUST_CHECK enum status row_set_long(const struct rows *rows, struct row *changed,
+                                    struct bytes value);
+MUST_CHECK static inline enum status row_set_value(struct rows *rows, struct row *changed,
+                                                   struct bytes value)
+{
     if (rows->heap)
-        TRY(rows_set_long(rows, row, value));
-    else if (value.count)
-        memmove((uint8_t *)changed + rows->value_at, value.at, value.count);
-    rows->present += (value.count ? 1u : 0u) - (changed->value_bytes ? UINT64_C(1) : UINT64_C(0));
+        TRY(row_set_long(rows, changed, value));
+    else
+        rows_copy((uint8_t *)changed + rows->value_at, value.at, value.count);
+    if (!value.count != !changed->value_bytes) rows->present += value.count ? 1 : UINT64_MAX;
     changed->value_bytes = (uint32_t)value.count;
     return STATUS_OK;
 }
 
-/* rows_is: the row's key is this one, compared word by word; the last word may overlap. */
-static inline bool rows_is(const struct rows *rows, uint32_t row, const uint8_t *key)
+/* row_is: the row's key is this one. Compilers compare a known length in place. */
+static inline bool row_is(const struct rows *rows, const struct row *at, const uint8_t *key)
 {
-    const uint8_t *own = rows_key(rows, row);
-    size_t count = rows->key_bytes, i = 0;
-    if (count < 8) return count == 0 || memcmp(own, key, count) == 0;
-    uint64_t a, b;
-    for (; i + 8 <= count; i += 8) {
-        memcpy(&a, own + i, 8);
-        memcpy(&b, key + i, 8);
-        if (a != b) return false;
-    }
-    memcpy(&a, own + count - 8, 8);
-    memcpy(&b, key + count - 8, 8);
-    return a == b;
+    const void *own = at + 1;
+    if (rows->key_bytes == 32) return memcmp(own, key, 32) == 0;
+    if (rows->key_bytes == 36) return memcmp(own, key, 36) == 0;
+    return memcmp(own, key, rows->key_bytes) == 0;
 }
 
 /* rows_full_key writes table number big-endian | key of a row and answers how many bytes that is.

@@ -98,26 +98,37 @@ static uint64_t first_word(const struct rows *rows, const uint8_t *key)
     return word;
 }
 
-/* find looks among the held rows first. */
-static uint32_t find(const struct store *store, uint32_t table, const uint8_t *key)
+/* Out of line, so that the look among the held rows stays short. */
+__attribute__((noinline)) static struct row *find_in_index(const struct rows *rows,
+                                                           const uint8_t *key, uint32_t *row)
 {
+    *row = rows_find(rows, key);
+    return *row == ROW_NONE ? NULL : rows_at(rows, *row);
+}
+
+/* find looks among the held rows first. */
+static inline struct store_place find(const struct store *store, uint32_t table, const uint8_t *key)
+{
+    struct store_place place = {.table = table};
     const struct rows *rows = &store->rows[table];
     uint64_t word = store->held_count ? first_word(rows, key) : 0;
     for (uint32_t i = 0; i < store->held_count; i++) {
         const struct store_hint *held = &store->held[i];
-        if (held->word == word && held->table == table && rows_is(rows, held->row, key))
-            return held->row;
+        if (held->word != word || held->table != table || !held->at) continue;
+        if (!row_is(rows, held->at, key)) continue;
+        place.at = held->at;
+        place.row = held->row;
+        return place;
     }
-    return rows_find(rows, key);
+    place.at = find_in_index(rows, key, &place.row);
+    return place;
 }
 
 struct bytes store_find(const struct store *store, uint16_t table, const uint8_t *key,
                         struct store_place *place)
 {
-    place->table = index_of(store, table);
-    place->row = find(store, place->table, key);
-    return place->row == ROW_NONE ? (struct bytes){0}
-                                  : rows_value(&store->rows[place->table], place->row);
+    *place = find(store, index_of(store, table), key);
+    return place->at ? row_value(&store->rows[place->table], place->at) : (struct bytes){0};
 }
 
 struct bytes store_get(const struct store *store, uint16_t table, const uint8_t *key)
@@ -132,27 +143,29 @@ void store_seek(const struct store *store, uint16_t table, const uint8_t *key,
     hint->table = index_of(store, table);
     hint->word = first_word(&store->rows[hint->table], key);
     hint->tag = rows_seek(&store->rows[hint->table], key);
+    hint->at = NULL;
 }
 
 void store_near(const struct store *store, struct store_hint *hint)
 {
-    hint->row = rows_near(&store->rows[hint->table], hint->tag);
+    const struct rows *rows = &store->rows[hint->table];
+    hint->row = rows_near(rows, hint->tag);
+    hint->at = hint->row == ROW_NONE ? NULL : rows_at(rows, hint->row);
     hint->frees = store->frees;
 }
 
-void store_hold(struct store *store, const struct store_hint *hints, size_t count)
+void store_hold(struct store *store, struct store_hint *hints, size_t count)
 {
     assert(count <= STORE_HELD_MAX);
-    store->held_count = 0;
+    store->held = hints;
+    store->held_count = (uint32_t)count;
     for (size_t i = 0; i < count; i++) {
-        if (hints[i].row != ROW_NONE && hints[i].frees == store->frees)
-            store->held[store->held_count++] = hints[i];
+        if (hints[i].frees != store->frees) hints[i].at = NULL;
     }
 }
 
-static void dirty_add(struct store *store, uint32_t table, uint32_t row)
+static void dirty_add(struct store *store, uint32_t table, uint32_t row, struct row *at)
 {
-    struct row *at = rows_at(&store->rows[table], row);
     if (at->dirty_1) return;
     *store_dirty_at(store, store->dirty_count) = (uint64_t)table << 32 | row;
     at->dirty_1 = ++store->dirty_count;
@@ -179,23 +192,27 @@ void store_row_release(struct store *store, uint32_t table, uint32_t row)
     store->held_count = 0;
 }
 
-static enum status undo_push(struct store *store, uint32_t table, uint32_t row)
+static enum status undo_push(struct store *store, struct store_place place, struct bytes value)
 {
-    struct bytes value = rows_value(&store->rows[table], row);
-    struct row *at = rows_at(&store->rows[table], row);
     if (store->undo_count == UNDO_ENTRIES_MAX ||
         UNDO_DATA_BYTES_MAX - store->undo_data_used < value.count)
         return STATUS_NO_MEMORY;
     *store_undo_at(store, store->undo_count) =
         (struct undo){.data_at = store->undo_data_used,
-                      .row = row,
+                      .row = place.row,
                       .value_bytes = (uint32_t)value.count,
-                      .previous_1 = store_row_undo_1(store, at),
-                      .table = table};
-    if (value.count) memcpy(store->undo_data.at + store->undo_data_used, value.at, value.count);
+                      .previous_1 = store_row_undo_1(store, place.at),
+                      .table = place.table};
+    rows_copy(store->undo_data.at + store->undo_data_used, value.at, value.count);
     store->undo_data_used += value.count;
-    at->undo_stamp = store->undo_base + ++store->undo_count;
+    place.at->undo_stamp = store->undo_base + ++store->undo_count;
     return STATUS_OK;
+}
+
+/* is_kept: nobody can come back to a point between the row's latest entry and this change. */
+static bool is_kept(const struct store *store, const struct rows *rows, const struct row *row)
+{
+    return !rows->heap && store_row_undo_1(store, row) > store->mark_latest;
 }
 
 /* undo_pop forgets the newest entry and answers its pre-image, good until the next push. */
@@ -211,57 +228,65 @@ static struct bytes undo_pop(struct store *store, uint32_t *table, uint32_t *row
 }
 
 /* change gives a row another value, or none. */
-static enum status change(struct store *store, uint32_t table, uint32_t row, struct bytes value)
+static enum status change(struct store *store, struct store_place place, struct bytes value)
 {
-    struct rows *rows = &store->rows[table];
+    struct rows *rows = &store->rows[place.table];
     uint64_t present = rows->present;
-    TRY(undo_push(store, table, row));
-    enum status status = rows_set_value(rows, row, value);
-    if (status != STATUS_OK) {
-        (void)undo_pop(store, &table, &row);
+    if (!value.count || !is_kept(store, rows, place.at))
+        TRY(undo_push(store, place, row_value(rows, place.at)));
+    enum status status = row_set_value(rows, place.at, value);
+    if (status != STATUS_OK) { /* a value in the heap, whose entry is new */
+        (void)undo_pop(store, &place.table, &place.row);
         return status;
     }
     store->records += rows->present - present;
     if (!value.count) *store_gone_at(store, store->gone_count++) = store->undo_count - 1;
-    dirty_add(store, table, row);
+    dirty_add(store, place.table, place.row, place.at);
     return STATUS_OK;
+}
+
+/* put_new makes the row of a record that has none. */
+static enum status put_new(struct store *store, struct store_place place, const uint8_t *key,
+                           struct bytes value)
+{
+    struct rows *rows = &store->rows[place.table];
+    if (store->rows_live == store->rows_max) return STATUS_NO_MEMORY;
+    TRY(rows_create(rows, key, &place.row));
+    store->rows_live++;
+    place.at = rows_at(rows, place.row);
+    enum status status = change(store, place, value);
+    if (status != STATUS_OK) store_row_release(store, place.table, place.row);
+    return status;
 }
 
 enum status store_put_at(struct store *store, struct store_place place, const uint8_t *key,
                          const uint8_t *value, size_t value_bytes)
 {
-    struct rows *rows = &store->rows[place.table];
+    const struct rows *rows = &store->rows[place.table];
     if (value_bytes < 1 || value_bytes > rows->table->value_bytes_max) return STATUS_RANGE;
-    bool absent = place.row == ROW_NONE || rows_at(rows, place.row)->value_bytes == 0;
+    bool absent = !place.at || place.at->value_bytes == 0;
     if (absent && store->records == store->records_max) return STATUS_FULL;
-    if (place.row == ROW_NONE) {
-        if (store->rows_live == store->rows_max) return STATUS_NO_MEMORY;
-        TRY(rows_create(rows, key, &place.row));
-        store->rows_live++;
-    }
-    enum status status = change(store, place.table, place.row, (struct bytes){value, value_bytes});
-    if (status != STATUS_OK) store_row_release(store, place.table, place.row);
-    return status;
+    struct bytes bytes = {value, value_bytes};
+    return place.at ? change(store, place, bytes) : put_new(store, place, key, bytes);
 }
 
 enum status store_put(struct store *store, uint16_t table, const uint8_t *key, const uint8_t *value,
                       size_t value_bytes)
 {
-    struct store_place place = {.table = index_of(store, table)};
-    place.row = find(store, place.table, key);
+    struct store_place place = find(store, index_of(store, table), key);
     return store_put_at(store, place, key, value, value_bytes);
 }
 
 enum status store_delete(struct store *store, uint16_t table, const uint8_t *key)
 {
-    uint32_t index = index_of(store, table);
-    uint32_t row = find(store, index, key);
-    if (row == ROW_NONE || rows_at(&store->rows[index], row)->value_bytes == 0) return STATUS_OK;
-    return change(store, index, row, (struct bytes){0});
+    struct store_place place = find(store, index_of(store, table), key);
+    if (!place.at || place.at->value_bytes == 0) return STATUS_OK;
+    return change(store, place, (struct bytes){0});
 }
 
-size_t store_mark(const struct store *store)
+size_t store_mark(struct store *store)
 {
+    store->mark_latest = store->undo_count;
     return store->undo_count;
 }
 
@@ -274,10 +299,11 @@ void store_rollback(struct store *store, size_t mark)
         struct rows *rows = &store->rows[table];
         uint64_t present = rows->present;
         /* In reverse order every block of the heap that is needed lies in its free list. */
-        enum status status = rows_set_value(rows, row, value);
+        struct row *at = rows_at(rows, row);
+        enum status status = row_set_value(rows, at, value);
         assert(status == STATUS_OK);
         store->records += rows->present - present;
-        dirty_add(store, table, row);
+        dirty_add(store, table, row, at);
         store_row_release(store, table, row);
     }
     while (store->gone_count && *store_gone_at(store, store->gone_count - 1) >= mark) {
@@ -329,6 +355,7 @@ enum status store_block_end(struct store *store, uint64_t height)
     store->undo_base += store->undo_count;
     if (store->undo_base > UNDO_BASE_MAX) forget_stamps(store);
     store->undo_count = 0;
+    store->mark_latest = 0;
     store->undo_data_used = 0;
     store->height = height;
     store->started = true;

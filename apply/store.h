@@ -67,17 +67,20 @@ struct bytes store_get(const struct store *store, uint16_t table, const uint8_t 
  * is the same without them; a hint is dropped when rows have been freed since it was neared. */
 #define STORE_HELD_MAX 4
 struct store_hint {
-    uint64_t word; /* some bytes of the key */
+    uint64_t word;  /* some bytes of the key */
+    struct row *at; /* NULL: nothing to hold */
     uint32_t table, tag, row, frees;
 };
 void store_seek(const struct store *store, uint16_t table, const uint8_t *key,
                 struct store_hint *hint);
 void store_near(const struct store *store, struct store_hint *hint);
-void store_hold(struct store *store, const struct store_hint *hints, size_t count);
+/* `hints` [count] is borrowed until the next hold. */
+void store_hold(struct store *store, struct store_hint *hints, size_t count);
 
 /* store_find answers the value like store_get, and the place of the record for store_put_at, which puts
  * without another search. A place is good until the next change of the store. */
 struct store_place {
+    struct row *at; /* NULL: the record has no row */
     uint32_t table, row;
 };
 struct bytes store_find(const struct store *store, uint16_t table, const uint8_t *key,
@@ -94,7 +97,7 @@ MUST_CHECK enum status store_delete(struct store *store, uint16_t table, const u
 
 /* store_mark names the present point of the block; store_rollback undoes everything after it.
  * Marks nest; a mark is void after a rollback to an earlier one and after store_block_end. */
-size_t store_mark(const struct store *store);
+size_t store_mark(struct store *store);
 void store_rollback(struct store *store, size_t mark);
 
 /* store_changes_since calls `each` once for every record touched since the mark, with its value at

@@ -9,6 +9,10 @@
  * so: entries are numbered on from block to block, and a row's stamp at or below undo_base belongs to
  * a closed block, which is the same as none. Before the numbers wrap all rows are visited once.
  *
+ * A record that gets yet another value needs a second entry only if a mark lies in between. A deletion
+ * always has one (release_gone), and so has each value in the heap, because a rollback relies on going
+ * through the heap's blocks in reverse.
+ *
  * Order of a change: journal entry (pre-image), value, dirty mark. The tree sees dirty rows only in
  * store_root, net of everything that happened in between.
  */
@@ -71,7 +75,8 @@ struct store {
 
     struct reserve undo, undo_data;
     uint32_t undo_count;
-    uint32_t undo_base; /* entries of all closed blocks, since the last renumbering */
+    uint32_t mark_latest; /* the highest mark given out, or where it would be */
+    uint32_t undo_base;   /* entries of all closed blocks, since the last renumbering */
     uint64_t undo_data_used;
     struct reserve gone; /* uint32_t: undo entries whose change made a record absent */
     uint32_t gone_count;
@@ -81,7 +86,7 @@ struct store {
     struct reserve news;             /* [STORE_NEWS_MAX] */
     const struct parallel *parallel; /* for store_root; NULL: none */
 
-    struct store_hint held[STORE_HELD_MAX];
+    struct store_hint *held; /* borrowed */
     uint32_t held_count;
     uint32_t frees; /* rows freed so far: hints from before may name another record */
 

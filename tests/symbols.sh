@@ -46,6 +46,7 @@ crypto_sign_ed25519_seed_keypair
 crypto_sign_ed25519_verify_detached
 SHA256_Final
 SHA256_Init
+SHA256_Transform
 SHA256_Update
 XXH3_64bits_withSeed
 XXH3_128bits_withSeed

@@ -355,7 +355,8 @@ static void store_never_takes_one_record_for_another(void **state)
     struct store_hint hint;
     store_seek(store, 1, ONE, &hint);
     store_near(store, &hint);
-    hint.row = two.row; /* as if the row had been given to another record */
+    hint.row = two.row;
+    hint.at = two.at; /* as if the row had been given to another record */
     store_hold(store, &hint, 1);
     struct store_place found;
     (void)store_find(store, 1, ONE, &found);
