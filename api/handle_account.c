@@ -35,20 +35,19 @@ void handle_account(struct request *request)
     const uint8_t *address = request_param(request, "address")->bytes;
     const struct route_value *height = request_param(request, "height");
     struct state_read state;
-    struct account account = {.nonce = 0};
+    struct balance account;
     if (!state_begin(request, height->given, height->number, &state)) return;
-    struct bytes value = state_get(&state, TABLE_ACCOUNT, address);
-    bool known = value.at && account_decode(value.at, value.count, &account) == STATUS_OK;
-    uint64_t amount = state_amount(&state, address);
+    bool known = state_account(&state, address, &account);
     state_end(&state);
     uint64_t next = height->given ? account.nonce : node_mempool_nonce(request->node, address);
     json_t *data = json_object(), *balances = json_array();
-    if (amount > 0) json_array_append_new(balances, balance_json(ASSET_COIN, amount));
+    if (account.amount > 0)
+        json_array_append_new(balances, balance_json(ASSET_COIN, account.amount));
     json_set_address(data, "address", address);
     json_set(data, "balances", balances);
     json_set_u64(data, "nonce", account.nonce);
     json_set_u64(data, "nonce_next", next < account.nonce ? account.nonce : next);
-    json_set_bool(data, "exists", known || amount > 0);
+    json_set_bool(data, "exists", known);
     json_set_text(data, "pool", pool_name(address));
     reply_data(request, 200, data, &state.meta);
 }
@@ -68,14 +67,14 @@ static bool add_account(void *context, const uint8_t path[HASH_BYTES], const uin
     struct page *page = context;
     struct balance_key parts;
     struct balance balance;
+    if (balance_key_decode(key, balance_key_bytes_max, &parts) != STATUS_OK ||
+        balance_decode(value.at, value.count, &balance) != STATUS_OK || balance.amount == 0)
+        return true;
     if (json_array_size(page->list) == page->limit) {
         page->more = true;
         memcpy(page->next, path, HASH_BYTES);
         return false;
     }
-    if (balance_key_decode(key, balance_key_bytes_max, &parts) != STATUS_OK ||
-        balance_decode(value.at, value.count, &balance) != STATUS_OK)
-        return true;
     json_t *item = json_object();
     json_set_address(item, "address", parts.address);
     json_set_number(item, "asset", parts.asset);

@@ -180,8 +180,10 @@ void handle_params(struct request *request)
 static uint64_t pool_amount(const struct state_read *state, enum pool pool)
 {
     uint8_t address[32];
+    struct balance account;
     pool_address(pool, address);
-    return state_amount(state, address);
+    (void)state_account(state, address, &account);
+    return account.amount;
 }
 
 void handle_supply(struct request *request)

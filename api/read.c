@@ -8,7 +8,7 @@
 #include "api/problem.h"
 #include "api/recent.h"
 #include "api/text.h"
-#include "apply/tables.h"
+#include "apply/operation.h"
 #include "log/trace.h"
 
 /* ---- blocks ---- */
@@ -240,15 +240,15 @@ void state_end(struct state_read *state)
     node_read_end(state->node);
 }
 
-uint64_t state_amount(const struct state_read *state, const uint8_t address[32])
+bool state_account(const struct state_read *state, const uint8_t address[32],
+                   struct balance *account)
 {
     uint8_t key[balance_key_bytes_max];
-    struct balance_key parts = {.asset = 0};
-    struct balance balance;
+    struct balance_key parts = {.asset = ASSET_COIN};
     size_t count;
+    *account = (struct balance){0};
     memcpy(parts.address, address, 32);
-    if (balance_key_encode(&parts, key, sizeof key, &count) != STATUS_OK) return 0;
+    if (balance_key_encode(&parts, key, sizeof key, &count) != STATUS_OK) return false;
     struct bytes value = state_get(state, TABLE_BALANCE, key);
-    if (!value.at || balance_decode(value.at, value.count, &balance) != STATUS_OK) return 0;
-    return balance.amount;
+    return value.at && balance_decode(value.at, value.count, account) == STATUS_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "api/request.h"
 #include "apply/receipt.h"
+#include "apply/tables.h"
 #include "log/chain.h"
 
 /* ---- blocks ---- */
@@ -76,7 +77,8 @@ bool state_begin(struct request *request, bool has_height, uint64_t height,
 void state_end(struct state_read *state);
 struct bytes state_get(const struct state_read *state, uint16_t table, const uint8_t *key);
 
-/* state_amount answers a balance of the coin, 0 without a record. */
-uint64_t state_amount(const struct state_read *state, const uint8_t address[32]);
+/* state_account answers coins and nonce of an account; false, and zeros: the state has no record of it. */
+bool state_account(const struct state_read *state, const uint8_t address[32],
+                   struct balance *account);
 
 #endif

@@ -8,7 +8,7 @@
 #define EVENTS_BYTES_START  (UINT64_C(1) << 20)
 
 _Static_assert((int)balance_key_bytes_max == 36, "address | asset");
-_Static_assert((int)balance_bytes_max == 8, "one number");
+_Static_assert((int)balance_bytes_max == 16, "amount | nonce");
 
 struct context_mark context_mark(const struct context *context)
 {
@@ -86,12 +86,59 @@ static void balance_key_of(const uint8_t address[32], uint32_t asset,
     store_u32(key + 32, asset);
 }
 
+/* What an address holds of an asset: the record, if there is one, and its place. */
+struct holding {
+    uint8_t key[balance_key_bytes_max];
+    bool exists, damaged;
+    struct store_place place;
+    struct balance balance;
+};
+
+static inline void holding_find(const struct context *context, const uint8_t address[32],
+                                uint32_t asset, struct holding *holding)
+{
+    balance_key_of(address, asset, holding->key);
+    struct bytes value = store_find(context->store, TABLE_BALANCE, holding->key, &holding->place);
+    holding->exists = value.at != NULL;
+    holding->damaged = holding->exists && value.count != balance_bytes_max;
+    holding->balance = (struct balance){0};
+    if (!holding->exists || holding->damaged) return;
+    holding->balance.amount = load_u64(value.at);
+    holding->balance.nonce = load_u64(value.at + 8);
+}
+
+/* holding_put writes the record, or deletes the empty one. */
+static enum outcome holding_put(struct context *context, const struct holding *holding)
+{
+    uint8_t bytes[balance_bytes_max];
+    if (holding->balance.amount == 0 && holding->balance.nonce == 0)
+        return context_delete(context, TABLE_BALANCE, holding->key);
+    store_u64(bytes, holding->balance.amount);
+    store_u64(bytes + 8, holding->balance.nonce);
+    return put_at(context, holding->place, holding->key, !holding->exists, bytes, sizeof bytes);
+}
+
+struct balance context_account(const struct context *context, const uint8_t address[32])
+{
+    struct holding holding;
+    holding_find(context, address, ASSET_COIN, &holding);
+    return holding.balance;
+}
+
 uint64_t context_balance(const struct context *context, const uint8_t address[32], uint32_t asset)
 {
-    uint8_t key[balance_key_bytes_max];
-    balance_key_of(address, asset, key);
-    struct bytes value = store_get(context->store, TABLE_BALANCE, key);
-    return value.count == balance_bytes_max ? load_u64(value.at) : 0;
+    struct holding holding;
+    holding_find(context, address, asset, &holding);
+    return holding.balance.amount;
+}
+
+enum outcome context_nonce_set(struct context *context, const uint8_t address[32], uint64_t nonce)
+{
+    struct holding holding;
+    holding_find(context, address, ASSET_COIN, &holding);
+    CHECK(context, !holding.damaged, I5);
+    holding.balance.nonce = nonce;
+    return holding_put(context, &holding);
 }
 
 /* supply_change moves one of the totals; the record is made by the first issue of its asset. */
@@ -115,30 +162,26 @@ static enum outcome supply_change(struct context *context, uint32_t asset, uint6
 static enum outcome apply_posting(struct context *context, const struct posting *posting)
 {
     bool debit = posting->side == POSTING_DEBIT;
-    if (address_is_reserved(posting->address) && posting->address[31] == POOL_ISSUANCE) {
+    bool is_pool = address_is_reserved(posting->address);
+    if (is_pool && posting->address[31] == POOL_ISSUANCE) {
         CHECK(context, context->issuing && debit, I2);
         return supply_change(context, posting->asset, posting->amount, 0);
     }
-    uint8_t key[balance_key_bytes_max], bytes[balance_bytes_max];
-    balance_key_of(posting->address, posting->asset, key);
-    struct store_place place;
-    struct bytes value = store_find(context->store, TABLE_BALANCE, key, &place);
-    CHECK(context, !value.at || value.count == balance_bytes_max, I5);
-    uint64_t amount = value.at ? load_u64(value.at) : 0;
-    bool is_new = !value.at;
+    struct holding holding;
+    holding_find(context, posting->address, posting->asset, &holding);
+    CHECK(context, !holding.damaged, I5);
+    uint64_t *amount = &holding.balance.amount;
     if (debit) {
-        if (amount_sub(amount, posting->amount, &amount) != STATUS_OK)
+        if (amount_sub(*amount, posting->amount, amount) != STATUS_OK)
             return OUTCOME_INSUFFICIENT_BALANCE;
     } else {
-        CHECK(context, amount_add(amount, posting->amount, &amount) == STATUS_OK, I4);
+        CHECK(context, amount_add(*amount, posting->amount, amount) == STATUS_OK, I4);
     }
-    u128 weighted = (u128)balance_weight(key, posting->asset) * posting->amount;
+    u128 weighted = (u128)balance_weight(posting->address, posting->asset) * posting->amount;
     context->posted += debit ? -weighted : weighted;
-    if (amount == 0) return context_delete(context, TABLE_BALANCE, key);
-    store_u64(bytes, amount);
-    enum outcome outcome = put_at(context, place, key, is_new, bytes, sizeof bytes);
+    enum outcome outcome = holding_put(context, &holding);
     if (outcome != OUTCOME_OK) return outcome;
-    if (address_is_reserved(key) && key[31] == POOL_BURNED)
+    if (is_pool && posting->address[31] == POOL_BURNED)
         return supply_change(context, posting->asset, 0, posting->amount);
     return OUTCOME_OK;
 }

@@ -88,8 +88,12 @@ enum outcome context_put(struct context *context, uint16_t table, const uint8_t 
                          const uint8_t *value, size_t value_bytes);
 enum outcome context_delete(struct context *context, uint16_t table, const uint8_t *key);
 
-/* context_balance answers a balance, 0 if there is no record. */
+/* context_balance answers a balance, 0 if there is no record; context_account the coin's and the nonce. */
 uint64_t context_balance(const struct context *context, const uint8_t address[32], uint32_t asset);
+struct balance context_account(const struct context *context, const uint8_t address[32]);
+
+/* context_nonce_set writes the nonce of an account. OUTCOME_STATE_FULL, OUTCOME_QUARANTINED: as above. */
+enum outcome context_nonce_set(struct context *context, const uint8_t address[32], uint64_t nonce);
 
 /* context_check holds the changed checks over everything since `mark`: I1 to I5, I42 and, with
  * `nonces` the number of nonces that may have been taken by `only` (NULL: any accounts), I34. A mark

@@ -50,43 +50,40 @@ static void tally_break(struct change_tally *tally, enum invariant invariant)
     if (tally->broken == INVARIANT_NONE) tally->broken = invariant;
 }
 
-/* amount_of answers the amount of a balance record; an absent one is 0. */
-static uint64_t amount_of(struct change_tally *tally, struct bytes value)
+/* balance_of reads a balance record; an absent one is zero. */
+static struct balance balance_of(struct change_tally *tally, const uint8_t *key, struct bytes value)
 {
-    if (!value.at) return 0;
+    struct balance balance = {0};
+    if (!value.at) return balance;
     if (value.count != balance_bytes_max) {
         tally_break(tally, INVARIANT_I5);
-        return 0;
+        return balance;
     }
-    uint64_t amount = load_u64(value.at);
-    if (amount == 0) tally_break(tally, INVARIANT_I5);
-    if (amount > AMOUNT_MAX) tally_break(tally, INVARIANT_I4);
-    return amount;
+    balance.amount = load_u64(value.at);
+    balance.nonce = load_u64(value.at + 8);
+    if (balance.amount == 0 && balance.nonce == 0) tally_break(tally, INVARIANT_I5);
+    if (balance.amount > AMOUNT_MAX) tally_break(tally, INVARIANT_I4);
+    if (balance.nonce != 0 && load_u32(key + 32) != ASSET_COIN) tally_break(tally, INVARIANT_I5);
+    return balance;
+}
+
+static void tally_nonce(struct change_tally *tally, const uint8_t *key, uint64_t was, uint64_t is)
+{
+    if (is < was || (tally->only && memcmp(key, tally->only, 32) != 0))
+        tally_break(tally, INVARIANT_I34);
+    tally->nonces += is - was;
+    tally->accounts++;
 }
 
 static void tally_balance(struct change_tally *tally, const uint8_t *key, struct bytes before,
                           struct bytes after)
 {
-    uint32_t asset = load_u32(key + 32);
-    u128 change = (u128)amount_of(tally, after) - amount_of(tally, before);
+    struct balance was = balance_of(tally, key, before), is = balance_of(tally, key, after);
+    u128 change = (u128)is.amount - was.amount;
     tally->sum += change;
-    tally->weighted += change * balance_weight(key, asset);
+    tally->weighted += change * balance_weight(key, load_u32(key + 32));
     if (address_is_reserved(key) && key[31] == POOL_BURNED) tally->burned += change;
-}
-
-static void tally_account(struct change_tally *tally, const uint8_t *key, struct bytes before,
-                          struct bytes after)
-{
-    if (after.count != account_bytes_max || (before.at && before.count != account_bytes_max)) {
-        tally_break(tally, after.at ? INVARIANT_I5 : INVARIANT_I34);
-        return;
-    }
-    uint64_t was = before.at ? load_u64(before.at) : 0, is = load_u64(after.at);
-    if (is < was || (tally->only && memcmp(key, tally->only, 32) != 0))
-        tally_break(tally, INVARIANT_I34);
-    if (is == 0) tally_break(tally, INVARIANT_I5);
-    tally->nonces += is - was;
-    tally->accounts += is != was;
+    if (is.nonce != was.nonce) tally_nonce(tally, key, was.nonce, is.nonce);
 }
 
 static void tally_supply(struct change_tally *tally, struct bytes before, struct bytes after)
@@ -108,7 +105,6 @@ static void tally_change(void *context, uint16_t table, const uint8_t *key, stru
     struct tally_run *run = context;
     switch (table) {
     case TABLE_BALANCE: tally_balance(run->tally, key, before, after); break;
-    case TABLE_ACCOUNT: tally_account(run->tally, key, before, after); break;
     case TABLE_SUPPLY: tally_supply(run->tally, before, after); break;
     case TABLE_PARAMS:
         if (*key == PARAMS_SCHEDULED) break;

@@ -56,7 +56,7 @@ struct change_tally {
     u128 burned;         /* change of the burned pool's balance */
     u128 supply_burned;  /* change of supply.burned */
     uint64_t nonces;     /* by how much nonces rose, all accounts together */
-    uint32_t accounts;   /* account records that changed */
+    uint32_t accounts;   /* how many nonces changed */
     const uint8_t *only; /* the one account that may change, or NULL: any */
     enum invariant broken;
 };

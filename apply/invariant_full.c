@@ -29,7 +29,8 @@ static bool check_record(void *context, const uint8_t path[HASH_BYTES], const ui
     if (schema_check(table->body, value.at, value.count) != STATUS_OK)
         violated(check, INVARIANT_I5, "a record is not canonical or out of its range");
     if (table->number == TABLE_BALANCE && value.count == balance_bytes_max) {
-        uint64_t amount = load_u64(value.at);
+        uint64_t amount = load_u64(value.at), nonce = load_u64(value.at + 8);
+        if (amount == 0 && nonce == 0) violated(check, INVARIANT_I5, "an empty balance is kept");
         if (amount > AMOUNT_MAX) violated(check, INVARIANT_I4, "a balance exceeds the range");
         if (load_u32(key + 32) == ASSET_COIN)
             check->sum += amount;

@@ -64,9 +64,9 @@ void ledger_params(const struct ledger *ledger, struct params *params)
 void ledger_account(const struct ledger *ledger, const uint8_t address[32], uint64_t *nonce,
                     uint64_t *balance)
 {
-    struct bytes value = store_get(ledger->store, TABLE_ACCOUNT, address);
-    *nonce = value.count == account_bytes_max ? load_u64(value.at) : 0;
-    *balance = context_balance(&ledger->context, address, ASSET_COIN);
+    struct balance account = context_account(&ledger->context, address);
+    *nonce = account.nonce;
+    *balance = account.amount;
 }
 
 void ledger_epoch(const struct ledger *ledger, struct epoch_record *epoch)

@@ -1,13 +1,6 @@
 /* Transactions in a block: order of checks, fee and nonce, undo, quarantine (apply/README.md). */
 #include "apply/ledger_internal.h"
 
-/* account_nonce answers the nonce of an account, 0 without a record. */
-static uint64_t account_nonce(const struct store *store, const uint8_t address[32])
-{
-    struct bytes value = store_get(store, TABLE_ACCOUNT, address);
-    return value.count == account_bytes_max ? load_u64(value.at) : 0;
-}
-
 /* precheck: everything that is refused without effect, but for room in the state. */
 static enum outcome precheck(const struct ledger *ledger, const struct tx_view *view, uint64_t gas)
 {
@@ -16,31 +9,27 @@ static enum outcome precheck(const struct ledger *ledger, const struct tx_view *
         tx_check_gas(view, gas, &ledger->params, ledger->chain_tag, ledger->context.height);
     if (outcome != OUTCOME_OK) return outcome;
     if (gas > ledger->params.block_gas_max - ledger->gas_used) return OUTCOME_BLOCK_GAS;
-    uint64_t nonce = account_nonce(ledger->store, view->sender);
-    if (content->nonce < nonce) return OUTCOME_NONCE_TOO_LOW;
-    if (content->nonce > nonce) return OUTCOME_NONCE_TOO_HIGH;
-    if (context_balance(&ledger->context, view->sender, ASSET_COIN) < content->fee)
-        return OUTCOME_FEE_UNPAYABLE;
+    struct balance account = context_account(&ledger->context, view->sender);
+    if (content->nonce < account.nonce) return OUTCOME_NONCE_TOO_LOW;
+    if (content->nonce > account.nonce) return OUTCOME_NONCE_TOO_HIGH;
+    if (account.amount < content->fee) return OUTCOME_FEE_UNPAYABLE;
     return OUTCOME_OK;
 }
 
-/* charge takes fee and nonce. OUTCOME_STATE_FULL: no room for the account's record. */
+/* charge takes nonce and fee, in this order, so that an account which pays its last coin is not deleted
+ * in between. OUTCOME_STATE_FULL: no room for a record that this needs. */
 static enum outcome charge(struct context *context, const struct tx_view *view, uint64_t gas)
 {
     const struct tx_content *content = &view->tx.content;
-    uint8_t nonce[account_bytes_max];
-    if (content->fee > 0) {
-        uint8_t collector[32], bytes[event_fee_bytes_max];
-        pool_address(POOL_FEES, collector);
-        struct event_fee fee = {.nonce = content->nonce, .gas = gas};
-        struct writer w = writer_of(bytes, sizeof bytes);
-        event_fee_write(&w, &fee);
-        enum outcome outcome = context_move(context, EVENT_FEE, view->sender, collector, ASSET_COIN,
-                                            content->fee, (struct bytes){bytes, writer_bytes(&w)});
-        if (outcome != OUTCOME_OK) return outcome;
-    }
-    store_u64(nonce, content->nonce + 1);
-    return context_put(context, TABLE_ACCOUNT, view->sender, nonce, sizeof nonce);
+    enum outcome outcome = context_nonce_set(context, view->sender, content->nonce + 1);
+    if (outcome != OUTCOME_OK || content->fee == 0) return outcome;
+    uint8_t collector[32], bytes[event_fee_bytes_max];
+    pool_address(POOL_FEES, collector);
+    struct event_fee fee = {.nonce = content->nonce, .gas = gas};
+    struct writer w = writer_of(bytes, sizeof bytes);
+    event_fee_write(&w, &fee);
+    return context_move(context, EVENT_FEE, view->sender, collector, ASSET_COIN, content->fee,
+                        (struct bytes){bytes, writer_bytes(&w)});
 }
 
 static enum outcome run_operations(struct context *context, const struct tx_view *view)
@@ -166,22 +155,21 @@ static bool is_opened(const struct ahead *ahead)
     return ahead->view->bytes.at != NULL;
 }
 
-/* seek hints at the sender's records and at the recipient of a leading transfer. */
+/* seek hints at the sender and at the recipient of a leading transfer. */
 static void seek(const struct store *store, struct ahead *ahead)
 {
     const struct tx_view *view = ahead->view;
     uint8_t key[balance_key_bytes_max] = {0};
-    store_seek(store, TABLE_ACCOUNT, view->sender, &ahead->hints[0]);
     memcpy(key, view->sender, 32);
-    store_seek(store, TABLE_BALANCE, key, &ahead->hints[1]);
-    ahead->hint_count = 2;
+    store_seek(store, TABLE_BALANCE, key, &ahead->hints[0]);
+    ahead->hint_count = 1;
     struct reader r = list_reader(&view->tx.content.operations);
     struct operation operation;
     operation_read(&r, &operation);
     if (operation.kind != OPERATION_TRANSFER || operation.body.count < 32) return;
     memcpy(key, operation.body.at, 32);
-    store_seek(store, TABLE_BALANCE, key, &ahead->hints[2]);
-    ahead->hint_count = 3;
+    store_seek(store, TABLE_BALANCE, key, &ahead->hints[1]);
+    ahead->hint_count = 2;
 }
 
 static void open_next(struct run *run, uint32_t index)

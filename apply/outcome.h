@@ -27,7 +27,7 @@
     X(NONCE_TOO_LOW, nonce_too_low, 8, false, "this nonce was used before")                        \
     X(NONCE_TOO_HIGH, nonce_too_high, 9, false, "an earlier nonce is still missing")               \
     X(FEE_UNPAYABLE, fee_unpayable, 10, false, "the sender's balance does not cover the fee")      \
-    X(ACCOUNT_REFUSED, account_refused, 11, false, "no room for the sender's account record")      \
+    X(ACCOUNT_REFUSED, account_refused, 11, false, "no room for a record that fee and nonce need") \
     X(BLOCK_UNDONE, block_undone, 12, false, "its block was undone to save an invariant")          \
     X(QUARANTINED, quarantined, 32, true, "undone because it would have broken an invariant")      \
     X(STATE_FULL, state_full, 33, true, "no room for another state record")                        \

@@ -1,14 +1,12 @@
 #include "apply/tables.h"
 
 SCHEMA_DEFINE(slot_key, SLOT_KEY_FIELDS, "one of few")
-SCHEMA_DEFINE(address_key, ADDRESS_KEY_FIELDS, "an account")
 SCHEMA_DEFINE(balance_key, BALANCE_KEY_FIELDS, "an account and an asset")
 SCHEMA_DEFINE(asset_key, ASSET_KEY_FIELDS, "an asset")
 SCHEMA_DEFINE(epoch_key, EPOCH_KEY_FIELDS, "an epoch")
 SCHEMA_DEFINE(parked_key, PARKED_KEY_FIELDS, "a parked item")
 
 SCHEMA_DEFINE(chain_head, CHAIN_HEAD_FIELDS, "the last executed block")
-SCHEMA_DEFINE(account, ACCOUNT_FIELDS, "an account that has paid before")
 SCHEMA_DEFINE(balance, BALANCE_FIELDS, "what an account holds of an asset")
 SCHEMA_DEFINE(supply, SUPPLY_FIELDS, "totals of an asset")
 SCHEMA_DEFINE(validators, VALIDATORS_FIELDS, "a validator set")

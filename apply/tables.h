@@ -1,9 +1,9 @@
 /* apply/tables.h - the records of the state: their numbers, keys and values.
  *
- * Presence rules (invariant I5): a balance record exists iff its amount is not zero, an account
- * record iff its nonce is not zero. Keys are the canonical bytes of their declaration.
+ * Presence rule (invariant I5): a balance record exists iff its amount or its nonce is not zero. Only
+ * the coin's records have nonces. Keys are the canonical bytes of their declaration.
  *
- * Numbers are public, never reused; tests/golden/tables.txt pins them.
+ * Numbers are public, never reused; tests/golden/tables.txt pins them. Number 2 is not in use.
  */
 #ifndef CAIRN_APPLY_TABLES_H
 #define CAIRN_APPLY_TABLES_H
@@ -17,9 +17,6 @@
 
 #define SLOT_KEY_FIELDS(F) F(U8, _, slot, 0, 2, NONE, "0, or as the table says")
 SCHEMA_DECLARE(slot_key, SLOT_KEY_FIELDS)
-
-#define ADDRESS_KEY_FIELDS(F) F(ADDRESS, _, address, 0, 0, NONE, "account")
-SCHEMA_DECLARE(address_key, ADDRESS_KEY_FIELDS)
 
 #define BALANCE_KEY_FIELDS(F)                                                                      \
     F(ADDRESS, _, address, 0, 0, NONE, "owner")                                                    \
@@ -46,10 +43,9 @@ SCHEMA_DECLARE(parked_key, PARKED_KEY_FIELDS)
     F(HASH, _, receipts_root, 0, 0, NONE, "root of its receipts; zero at height 0")
 SCHEMA_DECLARE(chain_head, CHAIN_HEAD_FIELDS)
 
-#define ACCOUNT_FIELDS(F) F(U64, _, nonce, 1, UINT64_MAX, COUNT, "paid transactions so far")
-SCHEMA_DECLARE(account, ACCOUNT_FIELDS)
-
-#define BALANCE_FIELDS(F) F(U64, _, amount, 1, AMOUNT_MAX, BASE, "liquid amount")
+#define BALANCE_FIELDS(F)                                                                          \
+    F(U64, _, amount, 0, AMOUNT_MAX, BASE, "liquid amount")                                        \
+    F(U64, _, nonce, 0, UINT64_MAX, COUNT, "paid transactions so far; 0 but in the coin's record")
 SCHEMA_DECLARE(balance, BALANCE_FIELDS)
 
 #define SUPPLY_FIELDS(F)                                                                           \
@@ -95,8 +91,7 @@ SCHEMA_DECLARE(parked_record, PARKED_RECORD_FIELDS)
 /* X(number, upper, lower, value record, key record, text) */
 #define TABLE_LIST(X)                                                                              \
     X(1, HEAD, head, chain_head, slot_key, "the last executed block")                              \
-    X(2, ACCOUNT, account, account, address_key, "nonces")                                         \
-    X(3, BALANCE, balance, balance, balance_key, "amounts")                                        \
+    X(3, BALANCE, balance, balance, balance_key, "amounts, and the nonces of those who paid")      \
     X(4, SUPPLY, supply, supply, asset_key, "totals of an asset")                                  \
     X(5, PARAMS, params, params, slot_key, "0 current, 1 scheduled, 2 frozen for the next epoch")  \
     X(6, PARAMS_HISTORY, params_history, params, epoch_key, "parameters from that epoch on")       \

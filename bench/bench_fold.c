@@ -172,9 +172,8 @@ static struct ledger *ledger_make(struct load *load)
         uint8_t key[balance_key_bytes_max] = {0}, value[balance_bytes_max];
         memcpy(key, load->addresses[i], 32);
         store_u64(value, AMOUNT);
+        store_u64(value + 8, 1); /* each has paid once */
         must(store_put(ledger->store, TABLE_BALANCE, key, value, sizeof value));
-        store_u64(value, 1); /* each has paid once: no account is new */
-        must(store_put(ledger->store, TABLE_ACCOUNT, load->addresses[i], value, sizeof value));
         load->nonces[i] = 1;
     }
     return ledger;

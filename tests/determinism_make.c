@@ -88,7 +88,7 @@ static void make_players(struct maker *m)
     }
 }
 
-/* somebody: when the state is full, seldom one who may have no record yet and be refused. */
+/* somebody: when the state is full, seldom one who has never paid. */
 static struct player *somebody(struct maker *m)
 {
     if (!m->full) return &m->players[SILENT + draw(m, m->player_count - SILENT)];
@@ -310,7 +310,7 @@ static void open_chain(struct maker *m, struct params *params, uint64_t blocks)
     params->block_gas_max = 1000000;
     params->epoch_blocks_min = 16;
     params->epoch_span_us = 30000000;
-    params->state_records_max = 1024 + blocks;
+    params->state_records_max = 1024 + blocks / 2;
     struct ledger_options options = {.rules = determinism_rules,
                                      .rule_count = DETERMINISM_RULE_COUNT};
     fold_open(&m->chain, params, &options);

@@ -10,11 +10,13 @@ SCHEMA_DEFINE(hook_body, HOOK_BODY_FIELDS, "an operation of tests")
 struct operation_rule determinism_rules[DETERMINISM_RULE_COUNT];
 
 /* A machine that fails here has failed the run. */
-static void put(struct context *context, uint16_t table, const uint8_t *key, uint64_t number)
+static void put(struct context *context, const uint8_t address[32], uint64_t amount, uint64_t nonce)
 {
-    uint8_t value[8];
-    store_u64(value, number);
-    enum status status = store_put(context->store, table, key, value, sizeof value);
+    uint8_t key[balance_key_bytes_max] = {0}, value[balance_bytes_max];
+    memcpy(key, address, 32);
+    store_u64(value, amount);
+    store_u64(value + 8, nonce);
+    enum status status = store_put(context->store, TABLE_BALANCE, key, value, sizeof value);
     assert(status == STATUS_OK);
 }
 
@@ -38,17 +40,20 @@ static enum outcome schedule(struct context *context, uint64_t value, bool broke
 static enum outcome hook_apply(struct context *context, struct bytes body)
 {
     struct hook_body record;
-    uint8_t key[balance_key_bytes_max] = {0};
+    uint8_t treasury[32];
     /* The context is a member of the ledger. */
     struct ledger *ledger =
         (struct ledger *)((uint8_t *)context - offsetof(struct ledger, context));
     CHECK(context, hook_body_decode(body.at, body.count, &record) == STATUS_OK, X1);
     switch ((enum hook)record.hook) {
     case HOOK_MINT:
-        pool_address(POOL_TREASURY, key);
-        put(context, TABLE_BALANCE, key, context_balance(context, key, ASSET_COIN) + record.value);
+        pool_address(POOL_TREASURY, treasury);
+        put(context, treasury, context_balance(context, treasury, ASSET_COIN) + record.value, 0);
         break;
-    case HOOK_NONCE: put(context, TABLE_ACCOUNT, context->sender, UINT64_MAX - record.value); break;
+    case HOOK_NONCE:
+        put(context, context->sender, context_balance(context, context->sender, ASSET_COIN),
+            UINT64_MAX - record.value);
+        break;
     case HOOK_BOOKS: ledger->fees_total++; break;
     case HOOK_SCHEDULE: return schedule(context, record.value, false);
     case HOOK_PARK: return schedule(context, record.value, true);

@@ -295,7 +295,7 @@ static void api_every_answer_has_its_declared_shape(void **state)
                                 : strstr(route->path, "{hash}")    ? hash
                                 : strstr(route->path, "{address}") ? account
                                 : strstr(route->path, "{code}")    ? "busy"
-                                                                   : "account";
+                                                                   : "balance";
             const char *rest = strchr(mark, '}') + 1;
             if (strstr(route->path, "{key}")) rest = "";
             snprintf(path, sizeof path, "%.*s%s%s%s", (int)(mark - route->path), route->path, value,

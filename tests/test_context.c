@@ -31,7 +31,7 @@ static void scope(size_t from, size_t to)
 /* stray changes a balance without a posting. */
 static void stray(size_t key)
 {
-    uint8_t at[balance_key_bytes_max] = {0}, value[balance_bytes_max];
+    uint8_t at[balance_key_bytes_max] = {0}, value[balance_bytes_max] = {0};
     memcpy(at, chain.keys[key].address, 32);
     store_u64(value, 1);
     assert_int_equal(context_put(context, TABLE_BALANCE, at, value, sizeof value), OUTCOME_OK);

@@ -13,7 +13,7 @@ static struct params params;
 static struct event_buffer events;
 static struct context context;
 
-static const uint8_t ALICE[32] = {1}, BOB[32] = {2};
+static const uint8_t ALICE[32] = {1}, BOB[32] = {2}, CAROL[32] = {3};
 
 static void start(uint64_t records_max)
 {
@@ -33,7 +33,7 @@ static void end(void)
 
 static void give(const uint8_t address[32], uint64_t amount)
 {
-    uint8_t key[balance_key_bytes_max] = {0}, value[8];
+    uint8_t key[balance_key_bytes_max] = {0}, value[balance_bytes_max] = {0};
     memcpy(key, address, 32);
     store_u64(value, amount);
     OK(store_put(store, TABLE_BALANCE, key, value, sizeof value));
@@ -68,7 +68,8 @@ static void context_says_full_when_the_store_is(void **state)
     start(2);
     give(ALICE, 10);
     assert_int_equal(move(4), OUTCOME_OK);
-    assert_int_equal(context_put(&context, TABLE_ACCOUNT, ALICE, ALICE, 8), OUTCOME_STATE_FULL);
+    assert_int_equal(context_nonce_set(&context, CAROL, 1), OUTCOME_STATE_FULL);
+    assert_int_equal(context_nonce_set(&context, ALICE, 1), OUTCOME_OK); /* it has a record */
     assert_int_equal(context.status, STATUS_OK);
     assert_int_equal(context.broken, INVARIANT_NONE);
     assert_int_equal(context_balance(&context, ALICE, ASSET_COIN), 6);
@@ -85,12 +86,12 @@ static void context_bounds_the_records_of_transactions_alone(void **state)
     context.tx = 0;
     assert_int_equal(move(1), OUTCOME_OK);
     assert_int_equal(move(1), OUTCOME_OK);
-    assert_int_equal(context_put(&context, TABLE_ACCOUNT, ALICE, ALICE, 8), OUTCOME_STATE_FULL);
+    assert_int_equal(context_nonce_set(&context, CAROL, 1), OUTCOME_STATE_FULL);
     assert_int_equal(move(8), OUTCOME_OK); /* everything: a record goes, and one more fits */
-    assert_int_equal(context_put(&context, TABLE_ACCOUNT, ALICE, ALICE, 8), OUTCOME_OK);
-    assert_int_equal(context_put(&context, TABLE_ACCOUNT, BOB, BOB, 8), OUTCOME_STATE_FULL);
+    assert_int_equal(context_nonce_set(&context, CAROL, 1), OUTCOME_OK);
+    assert_int_equal(context_nonce_set(&context, ALICE, 1), OUTCOME_STATE_FULL);
     context.tx = EVENT_SYSTEM;
-    assert_int_equal(context_put(&context, TABLE_ACCOUNT, BOB, BOB, 8), OUTCOME_OK);
+    assert_int_equal(context_nonce_set(&context, ALICE, 1), OUTCOME_OK);
     end();
 }
 

@@ -97,21 +97,21 @@ static void invariants_name_each_damage(void **state)
     (void)state;
     static const uint8_t ZEROS[64] = {0};
     struct fold chain;
-    uint8_t key[balance_key_bytes_max] = {0}, value[8], supply[supply_bytes_max];
+    uint8_t key[balance_key_bytes_max] = {0}, value[16], supply[supply_bytes_max];
     open_used(&chain);
     memcpy(key, chain.keys[3].address, 32);
     store_u64(value, fold_balance(&chain, key) + 1);
+    store_u64(value + 8, fold_nonce(&chain, key));
     check(TABLE_BALANCE, key, NULL, 0, INVARIANT_NONE);
-    check(TABLE_BALANCE, key, value, 8, INVARIANT_I1);
+    check(TABLE_BALANCE, key, value, 16, INVARIANT_I1);
     check(TABLE_BALANCE, key, NULL, 0, INVARIANT_I1);
-    check(TABLE_BALANCE, key, ZEROS, 8, INVARIANT_I5);
-    check(TABLE_BALANCE, key, value, 7, INVARIANT_I5);
+    check(TABLE_BALANCE, key, ZEROS, 16, INVARIANT_I5);
+    check(TABLE_BALANCE, key, value, 15, INVARIANT_I5);
     memset(value, 0xff, 8);
-    check(TABLE_BALANCE, key, value, 8, INVARIANT_I4);
+    check(TABLE_BALANCE, key, value, 16, INVARIANT_I4);
     store_u32(key + 32, 1);
     store_u64(value, 1);
-    check(TABLE_BALANCE, key, value, 8, INVARIANT_I1);
-    check(TABLE_ACCOUNT, key, ZEROS, 8, INVARIANT_I5);
+    check(TABLE_BALANCE, key, value, 16, INVARIANT_I1);
 
     store_u64(supply, GENESIS_SUPPLY - 1);
     store_u64(supply + 8, fold_pool(&chain, POOL_BURNED));
@@ -273,7 +273,7 @@ static void invariants_without_memory_say_so(void **state)
 
     /* No room in the tree for a record that it has not seen. */
     struct store *store = ledger_store(chain.ledger);
-    uint8_t key[balance_key_bytes_max] = {0xdd}, value[8] = {1};
+    uint8_t key[balance_key_bytes_max] = {0xdd}, value[balance_bytes_max] = {1};
     uint64_t checked;
     assert_int_equal(store_put(store, TABLE_BALANCE, key, value, sizeof value), STATUS_OK);
     assert_int_equal(store_block_end(store, chain.height + 1), STATUS_OK);
@@ -309,7 +309,7 @@ static void put_or_delete(struct store *store, const struct change *c, const uin
                           size_t count)
 {
     static const uint8_t KEY[64] = {7, 7, 7, 7};
-    const uint8_t *key = c->table == TABLE_ACCOUNT || c->table == TABLE_BALANCE ? KEY : KEY + 8;
+    const uint8_t *key = c->table == TABLE_BALANCE ? KEY : KEY + 8;
     if (count)
         assert_int_equal(store_put(store, c->table, key, bytes, count), STATUS_OK);
     else
@@ -342,18 +342,17 @@ static void changed_checks_name_each_impossible_change(void **state)
         struct change change;
         enum invariant broken;
     } rows[] = {
-        {{TABLE_ACCOUNT, {4}, {5}, 8, 8}, INVARIANT_NONE},
-        {{TABLE_ACCOUNT, {0}, {1}, 0, 8}, INVARIANT_NONE},
-        {{TABLE_ACCOUNT, {4}, {3}, 8, 8}, INVARIANT_I34},
-        {{TABLE_ACCOUNT, {4}, {0}, 8, 0}, INVARIANT_I34},
-        {{TABLE_ACCOUNT, {4}, {5}, 8, 7}, INVARIANT_I5},
-        {{TABLE_ACCOUNT, {4}, {5}, 7, 8}, INVARIANT_I5},
-        {{TABLE_ACCOUNT, {0}, {0}, 0, 8}, INVARIANT_I5},
-        {{TABLE_BALANCE, {4}, {5}, 8, 8}, INVARIANT_NONE},
-        {{TABLE_BALANCE, {4}, {0}, 8, 0}, INVARIANT_NONE},
-        {{TABLE_BALANCE, {4}, {0}, 8, 8}, INVARIANT_I5},
-        {{TABLE_BALANCE, {4}, {5}, 8, 7}, INVARIANT_I5},
-        {{TABLE_BALANCE, {4}, {[7] = 0x80}, 8, 8}, INVARIANT_I4},
+        {{TABLE_BALANCE, {[8] = 4}, {[8] = 5}, 16, 16}, INVARIANT_NONE},
+        {{TABLE_BALANCE, {0}, {[8] = 1}, 0, 16}, INVARIANT_NONE},
+        {{TABLE_BALANCE, {[8] = 4}, {[8] = 3}, 16, 16}, INVARIANT_I34},
+        {{TABLE_BALANCE, {[8] = 4}, {0}, 16, 0}, INVARIANT_I34},
+        {{TABLE_BALANCE, {4}, {5}, 15, 16}, INVARIANT_I5},
+        {{TABLE_BALANCE, {0}, {0}, 0, 16}, INVARIANT_I5},
+        {{TABLE_BALANCE, {4}, {5}, 16, 16}, INVARIANT_NONE},
+        {{TABLE_BALANCE, {4}, {0}, 16, 0}, INVARIANT_NONE},
+        {{TABLE_BALANCE, {4}, {0}, 16, 16}, INVARIANT_I5},
+        {{TABLE_BALANCE, {4}, {5}, 16, 15}, INVARIANT_I5},
+        {{TABLE_BALANCE, {4}, {[7] = 0x80}, 16, 16}, INVARIANT_I4},
         {{TABLE_SUPPLY, {4}, {4}, 16, 16}, INVARIANT_NONE},
         {{TABLE_SUPPLY, {4}, {5}, 16, 16}, INVARIANT_I2},
         {{TABLE_SUPPLY, {4}, {4}, 16, 0}, INVARIANT_I2},
@@ -386,16 +385,33 @@ static void changed_checks_count_nonces_and_name_the_first_break(void **state)
 {
     (void)state;
     static const uint8_t KEY[32] = {7, 7, 7, 7}, OTHER[32] = {8};
-    struct change change = {TABLE_ACCOUNT, {4}, {7}, 8, 8};
+    struct change change = {TABLE_BALANCE, {[8] = 4}, {[8] = 7}, 16, 16};
     struct change_tally tally = tally_of(&change, 1, KEY, false);
     assert_int_equal(tally.broken, INVARIANT_NONE);
     assert_int_equal(tally.nonces, 3);
     assert_int_equal(tally.accounts, 1);
     assert_int_equal(tally_of(&change, 1, OTHER, false).broken, INVARIANT_I34);
-    const struct change both[] = {{TABLE_BALANCE, {4}, {0}, 8, 8}, {TABLE_HEAD, {1}, {2}, 8, 8}};
+    const struct change both[] = {{TABLE_BALANCE, {4}, {0}, 16, 16}, {TABLE_HEAD, {1}, {2}, 8, 8}};
     assert_int_equal(tally_of(both, 2, NULL, false).broken, INVARIANT_I5);
     const struct change turned[] = {both[1], both[0]};
     assert_int_equal(tally_of(turned, 2, NULL, false).broken, INVARIANT_I42);
+}
+
+static void changed_checks_let_only_the_coins_records_have_nonces(void **state)
+{
+    (void)state;
+    struct store *store;
+    struct change_tally tally;
+    uint8_t key[balance_key_bytes_max] = {7}, value[balance_bytes_max] = {[8] = 1};
+    assert_int_equal(store_open(&store, STORE_TABLES, TABLE_COUNT, 1000, 0), STATUS_OK);
+    assert_int_equal(store_put(store, TABLE_BALANCE, key, value, sizeof value), STATUS_OK);
+    change_tally_take(store, 0, NULL, false, &tally);
+    assert_int_equal(tally.broken, INVARIANT_NONE);
+    key[32] = 1;
+    assert_int_equal(store_put(store, TABLE_BALANCE, key, value, sizeof value), STATUS_OK);
+    change_tally_take(store, 0, NULL, false, &tally);
+    assert_int_equal(tally.broken, INVARIANT_I5);
+    store_close(store);
 }
 
 static void balance_weights_tell_accounts_pools_and_assets_apart(void **state)
@@ -433,6 +449,7 @@ int main(void)
         cmocka_unit_test(changed_checks_name_each_impossible_change),
         cmocka_unit_test(changed_checks_let_only_history_touch_the_chains_own_records),
         cmocka_unit_test(changed_checks_count_nonces_and_name_the_first_break),
+        cmocka_unit_test(changed_checks_let_only_the_coins_records_have_nonces),
         cmocka_unit_test(balance_weights_tell_accounts_pools_and_assets_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,11 +143,22 @@ static void ledger_refuses_records_beyond_the_parameter(void **state)
     fold_add_transfer(&chain, &chain.keys[0], nonce + 1, chain.keys[1].address, 1);
     fold_apply(&chain);
     assert_int_equal(fold_outcome(&chain, 0), OUTCOME_STATE_FULL);
-    assert_int_equal(fold_outcome(&chain, 1), OUTCOME_ACCOUNT_REFUSED);
+    assert_int_equal(fold_outcome(&chain, 1), OUTCOME_OK); /* paying makes no record */
     assert_int_equal(fold_outcome(&chain, 2), OUTCOME_OK);
-    assert_int_equal(fold_balance(&chain, chain.keys[1].address), CHAIN_AMOUNT + 1);
-    assert_int_equal(fold_nonce(&chain, chain.keys[1].address), 0);
+    assert_int_equal(fold_balance(&chain, chain.keys[1].address), CHAIN_AMOUNT - CHAIN_FEE);
+    assert_int_equal(fold_nonce(&chain, chain.keys[1].address), 1);
     assert_int_equal(chain.alarms, 0);
+
+    /* Not even the fees of a block find room. */
+    struct store *store = ledger_store(chain.ledger);
+    uint8_t key[balance_key_bytes_max] = {0xaa};
+    for (; store_records(store) < 1024; key[1]++) {
+        assert_int_equal(store_put(store, TABLE_BALANCE, key, to, balance_bytes_max), STATUS_OK);
+    }
+    fold_add_transfer(&chain, &chain.keys[1], 1, chain.keys[0].address, 1);
+    fold_apply(&chain);
+    assert_int_equal(fold_outcome(&chain, 0), OUTCOME_ACCOUNT_REFUSED);
+    assert_int_equal(fold_nonce(&chain, chain.keys[1].address), 1);
     fold_close(&chain);
 }
 
@@ -163,10 +174,12 @@ static void ledger_keeps_no_empty_balance_and_restarts_no_nonce(void **state)
     uint64_t balances = store_record_count(store, TABLE_BALANCE);
     fold_add_transfer(&chain, poor, 0, rich->address, CHAIN_AMOUNT - CHAIN_FEE);
     fold_apply(&chain);
-    assert_null(store_get(store, TABLE_BALANCE, key).at);
+    assert_non_null(store_get(store, TABLE_BALANCE, key).at); /* it has a nonce */
     assert_int_equal(fold_balance(&chain, poor->address), 0);
-    /* burned and the proposer are new, the emptied one is gone */
-    assert_int_equal(store_record_count(store, TABLE_BALANCE), balances + 1);
+    pool_address(POOL_FEES, key);
+    assert_null(store_get(store, TABLE_BALANCE, key).at);
+    /* burned and the proposer are new */
+    assert_int_equal(store_record_count(store, TABLE_BALANCE), balances + 2);
     fold_add_transfer(&chain, rich, 0, poor->address, 2 * CHAIN_FEE);
     fold_add_transfer(&chain, poor, 0, rich->address, 1);
     fold_add_transfer(&chain, poor, 1, rich->address, 1);

@@ -267,7 +267,7 @@ static void ledger_without_an_ear_folds_on(void **state)
     struct ledger *ledger;
     struct block block;
     struct ledger_result result;
-    uint8_t id[HASH_BYTES], key[balance_key_bytes_max] = {0xcc}, value[8] = {1};
+    uint8_t id[HASH_BYTES], key[balance_key_bytes_max] = {0xcc}, value[balance_bytes_max] = {1};
     story_make();
     OK(ledger_open(&ledger, &story.chain.genesis, &options));
     OK(store_put(ledger_store(ledger), TABLE_BALANCE, key, value, sizeof value));

@@ -76,7 +76,7 @@ static void damaged_fee_pool_loses_the_block_and_nothing_else(void **state)
     uint8_t pool[balance_key_bytes_max] = {0};
     chain_open(&chain);
     pool_address(POOL_FEES, pool);
-    damage(&chain, TABLE_BALANCE, pool, 7); /* a balance of seven bytes: no fee can be added */
+    damage(&chain, TABLE_BALANCE, pool, 15); /* a balance of fifteen bytes: no fee can be added */
     transfer(&chain, 0, 0);
     transfer(&chain, 1, 0);
     fold_apply(&chain);

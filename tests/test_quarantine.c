@@ -41,13 +41,26 @@ SCHEMA_DEFINE(fault_body, FAULT_BODY_FIELDS, "an operation that does wrong")
 
 static uint8_t victim[32], other[32];
 
-static void write_balance(struct context *context, const uint8_t address[32], uint64_t amount,
-                          size_t bytes)
+static void write_record(struct context *context, const uint8_t address[32], uint64_t amount,
+                         uint64_t nonce, size_t bytes)
 {
-    uint8_t key[balance_key_bytes_max] = {0}, value[8];
+    uint8_t key[balance_key_bytes_max] = {0}, value[balance_bytes_max];
     memcpy(key, address, 32);
     store_u64(value, amount);
+    store_u64(value + 8, nonce);
     assert_int_equal(store_put(context->store, TABLE_BALANCE, key, value, bytes), STATUS_OK);
+}
+
+static void write_balance(struct context *context, const uint8_t address[32], uint64_t amount)
+{
+    write_record(context, address, amount, context_account(context, address).nonce,
+                 balance_bytes_max);
+}
+
+static void write_nonce(struct context *context, const uint8_t address[32], uint64_t nonce)
+{
+    write_record(context, address, context_balance(context, address, ASSET_COIN), nonce,
+                 balance_bytes_max);
 }
 
 static void write_supply(struct context *context, uint64_t issued, uint64_t burned)
@@ -80,20 +93,16 @@ static enum outcome fault_records(struct context *context, enum fault fault)
     static const uint8_t SLOT[1] = {0}, EPOCH_0[8] = {0}, BYTES[16] = {1};
     uint64_t amount = context_balance(context, victim, ASSET_COIN);
     switch (fault) {
-    case FAULT_MINT: write_balance(context, victim, amount + 1, 8); break;
+    case FAULT_MINT: write_balance(context, victim, amount + 1); break;
     case FAULT_MOVE:
-        write_balance(context, victim, amount - 1, 8);
-        write_balance(context, other, context_balance(context, other, ASSET_COIN) + 1, 8);
+        write_balance(context, victim, amount - 1);
+        write_balance(context, other, context_balance(context, other, ASSET_COIN) + 1);
         break;
-    case FAULT_ZERO: write_balance(context, (const uint8_t[32]){9}, 0, 8); break;
-    case FAULT_RANGE: write_balance(context, victim, UINT64_MAX, 8); break;
-    case FAULT_SHORT: write_balance(context, victim, amount, 7); break;
-    case FAULT_NONCE:
-        assert_int_equal(store_put(context->store, TABLE_ACCOUNT, victim, BYTES, 8), STATUS_OK);
-        break;
-    case FAULT_FORGET:
-        assert_int_equal(store_delete(context->store, TABLE_ACCOUNT, context->sender), STATUS_OK);
-        break;
+    case FAULT_ZERO: write_balance(context, (const uint8_t[32]){9}, 0); break;
+    case FAULT_RANGE: write_balance(context, victim, UINT64_MAX); break;
+    case FAULT_SHORT: write_record(context, victim, amount, 0, 15); break;
+    case FAULT_NONCE: write_nonce(context, victim, 1); break;
+    case FAULT_FORGET: write_nonce(context, context->sender, 0); break;
     case FAULT_ISSUE: write_supply(context, 1, 0); break;
     case FAULT_BURN: write_supply(context, 0, 1); break;
     case FAULT_HEAD:
@@ -110,10 +119,8 @@ static enum outcome fault_records(struct context *context, enum fault fault)
 
 static void swap_nonces(struct context *context)
 {
-    uint8_t one[account_bytes_max] = {1};
-    assert_int_equal(store_put(context->store, TABLE_ACCOUNT, context->sender, one, sizeof one),
-                     STATUS_OK);
-    assert_int_equal(store_put(context->store, TABLE_ACCOUNT, victim, one, sizeof one), STATUS_OK);
+    write_nonce(context, context->sender, 1);
+    write_nonce(context, victim, 1);
 }
 
 static enum outcome fault_apply(struct context *context, struct bytes body)

@@ -57,13 +57,20 @@ static struct operation_rule rules[2];
 
 /* ---- the faulty operation ---- */
 
-static void balance_put(struct context *context, const uint8_t address[32], uint64_t amount,
-                        size_t bytes)
+static void record_put(struct context *context, const uint8_t address[32], uint64_t amount,
+                       uint64_t nonce, size_t bytes)
 {
-    uint8_t key[balance_key_bytes_max] = {0}, value[8];
+    uint8_t key[balance_key_bytes_max] = {0}, value[balance_bytes_max];
     memcpy(key, address, 32);
     store_u64(value, amount);
+    store_u64(value + 8, nonce);
     REQUIRE(store_put(context->store, TABLE_BALANCE, key, value, bytes) == STATUS_OK);
+}
+
+static void balance_put(struct context *context, const uint8_t address[32], uint64_t amount)
+{
+    record_put(context, address, amount, context_account(context, address).nonce,
+               balance_bytes_max);
 }
 
 static enum outcome fault_apply(struct context *context, struct bytes body)
@@ -74,20 +81,19 @@ static enum outcome fault_apply(struct context *context, struct bytes body)
     struct posting credit = {.side = POSTING_CREDIT, .amount = 1};
     enum fault fault = (enum fault)(body.at[0] % FAULT_COUNT);
     switch (fault) {
-    case FAULT_MINT: balance_put(context, victim, amount + 1, 8); break;
+    case FAULT_MINT: balance_put(context, victim, amount + 1); break;
     case FAULT_MOVE:
-        balance_put(context, victim, amount - 1, 8);
-        balance_put(context, other, context_balance(context, other, ASSET_COIN) + 1, 8);
+        balance_put(context, victim, amount - 1);
+        balance_put(context, other, context_balance(context, other, ASSET_COIN) + 1);
         break;
-    case FAULT_ZERO: balance_put(context, NOBODY, 0, 8); break;
-    case FAULT_RANGE: balance_put(context, victim, UINT64_MAX, 8); break;
-    case FAULT_SHORT: balance_put(context, victim, amount, 7); break;
+    case FAULT_ZERO: balance_put(context, NOBODY, 0); break;
+    case FAULT_RANGE: balance_put(context, victim, UINT64_MAX); break;
+    case FAULT_SHORT: record_put(context, victim, amount, 0, 15); break;
     case FAULT_CHECK: CHECK(context, fault != FAULT_CHECK, X1); break;
-    case FAULT_NONCE:
-        REQUIRE(store_put(context->store, TABLE_ACCOUNT, NOBODY, BYTES, 8) == STATUS_OK);
-        break;
+    case FAULT_NONCE: record_put(context, NOBODY, 0, 77, balance_bytes_max); break;
     case FAULT_FORGET:
-        REQUIRE(store_delete(context->store, TABLE_ACCOUNT, context->sender) == STATUS_OK);
+        record_put(context, context->sender, context_balance(context, context->sender, ASSET_COIN),
+                   0, balance_bytes_max);
         break;
     case FAULT_HEAD:
         REQUIRE(store_put(context->store, TABLE_HEAD, SLOT, BYTES, 16) == STATUS_OK);
