@@ -110,12 +110,17 @@ static inline void holding_find(const struct context *context, const uint8_t add
 /* holding_put writes the record, or deletes the empty one. */
 static enum outcome holding_put(struct context *context, const struct holding *holding)
 {
-    uint8_t bytes[balance_bytes_max];
+    uint8_t bytes[balance_bytes_max], *at = bytes;
     if (holding->balance.amount == 0 && holding->balance.nonce == 0)
         return context_delete(context, TABLE_BALANCE, holding->key);
-    store_u64(bytes, holding->balance.amount);
-    store_u64(bytes + 8, holding->balance.nonce);
-    return put_at(context, holding->place, holding->key, !holding->exists, bytes, sizeof bytes);
+    if (holding->exists) {
+        enum status status = store_edit(context->store, &holding->place, &at);
+        if (status != STATUS_OK) return failed(context, status);
+    }
+    store_u64(at, holding->balance.amount);
+    store_u64(at + 8, holding->balance.nonce);
+    if (holding->exists) return OUTCOME_OK;
+    return put_at(context, holding->place, holding->key, true, bytes, sizeof bytes);
 }
 
 struct balance context_account(const struct context *context, const uint8_t address[32])

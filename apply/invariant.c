@@ -124,8 +124,9 @@ static void tally_change(void *context, uint16_t table, const uint8_t *key, stru
 void change_tally_take(const struct store *store, size_t mark, const uint8_t *only, bool history,
                        struct change_tally *tally)
 {
-    *tally = (struct change_tally){.only = only};
-    struct tally_run run = {.tally = tally, .history = history};
+    struct change_tally own = {.only = only}; /* in registers */
+    struct tally_run run = {.tally = &own, .history = history};
     store_each_change(store, mark, tally_change, &run);
-    if (tally->burned != tally->supply_burned) tally_break(tally, INVARIANT_I2);
+    if (own.burned != own.supply_burned) tally_break(&own, INVARIANT_I2);
+    *tally = own;
 }

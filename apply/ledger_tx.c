@@ -142,9 +142,12 @@ struct ahead {
     size_t hint_count;
 };
 
+#define VIEWS_AHEAD 4 /* of those to be opened */
+
 struct run {
     struct ledger *ledger;
     const struct tx_view *views; /* NULL: opened into `own` */
+    uint32_t count;
     struct reader commands;
     struct tx_view own[LEDGER_SEEK];
     struct ahead window[LEDGER_SEEK];
@@ -172,6 +175,14 @@ static void seek(const struct store *store, struct ahead *ahead)
     ahead->hint_count = 2;
 }
 
+/* views_near asks for a view of the owner's that will be opened soon. */
+static void views_near(const struct tx_view *view)
+{
+    for (size_t at = 0; at < sizeof *view; at += 64) {
+        __builtin_prefetch((const uint8_t *)view + at);
+    }
+}
+
 static void open_next(struct run *run, uint32_t index)
 {
     struct ahead *ahead = &run->window[index % LEDGER_SEEK];
@@ -182,6 +193,7 @@ static void open_next(struct run *run, uint32_t index)
     ahead->hint_count = 0;
     if (run->views) {
         ahead->view = &run->views[index];
+        if (index + VIEWS_AHEAD < run->count) views_near(&run->views[index + VIEWS_AHEAD]);
     } else {
         struct tx_view *view = &run->own[index % LEDGER_SEEK];
         if (tx_open_rules(command.bytes.at, command.bytes.count, ledger->rules, ledger->rule_count,
@@ -202,7 +214,10 @@ static void near(const struct store *store, struct ahead *ahead)
 void ledger_run_commands(struct ledger *ledger, const struct list *commands,
                          const struct tx_view *views)
 {
-    struct run run = {.ledger = ledger, .views = views, .commands = list_reader(commands)};
+    struct run run = {.ledger = ledger,
+                      .views = views,
+                      .count = commands->count,
+                      .commands = list_reader(commands)};
     uint32_t opened = 0, neared = 0, count = commands->count;
     uint8_t fees[balance_key_bytes_max] = {0};
     struct store_hint fees_hint;

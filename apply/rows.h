@@ -90,12 +90,10 @@ static inline struct bytes rows_value(const struct rows *rows, uint32_t row)
     return row_value(rows, rows_at(rows, row));
 }
 
-/* rows_copy copies a value; most are one or two numbers. */
+/* rows_copy copies a value; most are two numbers. */
 static inline void rows_copy(uint8_t *to, const uint8_t *from, size_t count)
 {
-    if (count == 8)
-        memmove(to, from, 8);
-    else if (count == 16)
+    if (count == 16)
         memmove(to, from, 16);
     else if (count)
         memmove(to, from, count);

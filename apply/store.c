@@ -99,35 +99,36 @@ static uint64_t first_word(const struct rows *rows, const uint8_t *key)
 }
 
 /* Out of line, so that the look among the held rows stays short. */
-__attribute__((noinline)) static struct row *find_in_index(const struct rows *rows,
-                                                           const uint8_t *key, uint32_t *row)
+__attribute__((noinline)) static void find_in_index(const struct store *store, const uint8_t *key,
+                                                    struct store_place *place)
 {
-    *row = rows_find(rows, key);
-    return *row == ROW_NONE ? NULL : rows_at(rows, *row);
+    const struct rows *rows = &store->rows[place->table];
+    place->row = rows_find(rows, key);
+    place->at = place->row == ROW_NONE ? NULL : rows_at(rows, place->row);
 }
 
 /* find looks among the held rows first. */
-static inline struct store_place find(const struct store *store, uint32_t table, const uint8_t *key)
+static inline void find(const struct store *store, uint32_t table, const uint8_t *key,
+                        struct store_place *place)
 {
-    struct store_place place = {.table = table};
     const struct rows *rows = &store->rows[table];
     uint64_t word = store->held_count ? first_word(rows, key) : 0;
+    place->table = table;
     for (uint32_t i = 0; i < store->held_count; i++) {
         const struct store_hint *held = &store->held[i];
         if (held->word != word || held->table != table || !held->at) continue;
         if (!row_is(rows, held->at, key)) continue;
-        place.at = held->at;
-        place.row = held->row;
-        return place;
+        place->row = held->row;
+        place->at = held->at;
+        return;
     }
-    place.at = find_in_index(rows, key, &place.row);
-    return place;
+    find_in_index(store, key, place);
 }
 
 struct bytes store_find(const struct store *store, uint16_t table, const uint8_t *key,
                         struct store_place *place)
 {
-    *place = find(store, index_of(store, table), key);
+    find(store, index_of(store, table), key, place);
     return place->at ? row_value(&store->rows[place->table], place->at) : (struct bytes){0};
 }
 
@@ -149,6 +150,7 @@ void store_seek(const struct store *store, uint16_t table, const uint8_t *key,
 void store_near(const struct store *store, struct store_hint *hint)
 {
     const struct rows *rows = &store->rows[hint->table];
+    if (hint->at && hint->frees == store->frees) return; /* still good */
     hint->row = rows_near(rows, hint->tag);
     hint->at = hint->row == ROW_NONE ? NULL : rows_at(rows, hint->row);
     hint->frees = store->frees;
@@ -245,6 +247,18 @@ static enum status change(struct store *store, struct store_place place, struct 
     return STATUS_OK;
 }
 
+enum status store_edit(struct store *store, const struct store_place *place, uint8_t **value)
+{
+    const struct rows *rows = &store->rows[place->table];
+    struct row *at = place->at;
+    assert(!rows->heap && at->value_bytes > 0);
+    *value = (uint8_t *)at + rows->value_at;
+    if (!is_kept(store, rows, at))
+        TRY(undo_push(store, *place, (struct bytes){*value, at->value_bytes}));
+    dirty_add(store, place->table, place->row, at);
+    return STATUS_OK;
+}
+
 /* put_new makes the row of a record that has none. */
 static enum status put_new(struct store *store, struct store_place place, const uint8_t *key,
                            struct bytes value)
@@ -273,13 +287,15 @@ enum status store_put_at(struct store *store, struct store_place place, const ui
 enum status store_put(struct store *store, uint16_t table, const uint8_t *key, const uint8_t *value,
                       size_t value_bytes)
 {
-    struct store_place place = find(store, index_of(store, table), key);
+    struct store_place place;
+    find(store, index_of(store, table), key, &place);
     return store_put_at(store, place, key, value, value_bytes);
 }
 
 enum status store_delete(struct store *store, uint16_t table, const uint8_t *key)
 {
-    struct store_place place = find(store, index_of(store, table), key);
+    struct store_place place;
+    find(store, index_of(store, table), key, &place);
     if (!place.at || place.at->value_bytes == 0) return STATUS_OK;
     return change(store, place, (struct bytes){0});
 }

@@ -88,6 +88,11 @@ struct bytes store_find(const struct store *store, uint16_t table, const uint8_t
 MUST_CHECK enum status store_put_at(struct store *store, struct store_place place,
                                     const uint8_t *key, const uint8_t *value, size_t value_bytes);
 
+/* store_edit answers the value that store_find found there, of at most 256 bytes by its table, to be
+ * written over at once: it keeps its length. STATUS_NO_MEMORY. */
+MUST_CHECK enum status store_edit(struct store *store, const struct store_place *place,
+                                  uint8_t **value);
+
 /* store_put sets a record; store_delete removes it, absent is fine. `value` may be borrowed from
  * this store. STATUS_FULL: records_max reached by a new record. STATUS_RANGE: value_bytes is not
  * 1..value_bytes_max of the table. STATUS_NO_MEMORY. Nothing changed after any of them. */

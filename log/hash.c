@@ -5,6 +5,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include <assert.h>
+#include <endian.h>
 #include <openssl/sha.h>
 #include <sodium.h>
 #include <string.h>
@@ -106,8 +107,8 @@ struct padded {
 static void padded_init(struct padded *padded, size_t message_bytes)
 {
     assert(message_bytes <= SHORT_BYTES_MAX);
-    memset(padded->bytes, 0, sizeof padded->bytes);
     padded->blocks = message_bytes + 9 > BLOCK_BYTES ? 2 : 1;
+    memset(padded->bytes + message_bytes, 0, padded->blocks * BLOCK_BYTES - message_bytes);
     padded->bytes[message_bytes] = 0x80;
     padded->bytes[padded->blocks * BLOCK_BYTES - 2] = (uint8_t)(message_bytes * 8 >> 8);
     padded->bytes[padded->blocks * BLOCK_BYTES - 1] = (uint8_t)(message_bytes * 8);
@@ -121,11 +122,8 @@ static void padded_hash(const struct padded *padded, uint8_t out[HASH_BYTES])
         SHA256_Transform(&context, padded->bytes + i * BLOCK_BYTES);
     }
     for (size_t i = 0; i < HASH_BYTES / 4; i++) {
-        uint32_t word = context.h[i];
-        out[4 * i] = (uint8_t)(word >> 24);
-        out[4 * i + 1] = (uint8_t)(word >> 16);
-        out[4 * i + 2] = (uint8_t)(word >> 8);
-        out[4 * i + 3] = (uint8_t)word;
+        uint32_t word = htobe32(context.h[i]);
+        memcpy(out + 4 * i, &word, 4);
     }
 }
 

@@ -36,8 +36,11 @@ static inline uint64_t hash_local(const uint8_t *bytes, size_t count)
         sum += hash_local_secret[1 + i] * word;
     }
     if (8 * i < count) {
-        uint64_t word = 0;
-        memcpy(&word, bytes + 8 * i, count - 8 * i);
+        uint64_t word = 0; /* of a long key its last 8 bytes, some of them again */
+        if (count >= 8)
+            memcpy(&word, bytes + count - 8, 8);
+        else
+            memcpy(&word, bytes, count);
         sum += hash_local_secret[1 + i] * word;
     }
     return (uint64_t)(sum >> 64);
