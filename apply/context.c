@@ -5,9 +5,15 @@
 /* height u64, time u64, block id: the count follows. */
 #define EVENTS_COUNT_OFFSET 48
 #define EVENTS_LIST_OFFSET  52
-#define EVENTS_BYTES_START  (UINT64_C(1) << 20)
+/* kind u16, transaction u32, number of postings u16. */
+#define EVENT_POSTINGS_OFFSET 8
+#define EVENTS_BYTES_START    (UINT64_C(1) << 20)
 
 _Static_assert((int)balance_key_bytes_max == 36, "address | asset");
+_Static_assert((int)event_bytes_max == EVENT_POSTINGS_OFFSET +
+                                           EVENT_POSTINGS_MAX * (int)posting_bytes_max + 2 +
+                                           EVENT_BODY_BYTES_MAX,
+               "what stands before the postings");
 _Static_assert((int)balance_bytes_max == 16, "amount | nonce");
 
 struct context_mark context_mark(const struct context *context)
@@ -239,8 +245,12 @@ static enum outcome post(struct context *context, enum event_kind kind,
                          const struct posting *postings, size_t count, struct bytes body)
 {
     CHECK(context, context->events->count < EVENTS_MAX, X1);
-    uint8_t encoded[EVENT_POSTINGS_MAX * posting_bytes_max];
-    struct writer p = writer_of(encoded, sizeof encoded);
+    struct event_buffer *events = context->events;
+    enum status status = events_reserve(events, event_bytes_max);
+    if (status != STATUS_OK) return failed(context, status);
+    /* The postings are written where event_write leaves them. */
+    uint8_t *start = events->at + events->bytes, *encoded = start + EVENT_POSTINGS_OFFSET;
+    struct writer p = writer_of(encoded, EVENT_POSTINGS_MAX * posting_bytes_max);
     for (size_t i = 0; i < count; i++) {
         CHECK(context, postings[i].amount >= 1 && postings[i].amount <= AMOUNT_MAX, I4);
         enum outcome outcome = apply_posting(context, &postings[i]);
@@ -251,10 +261,7 @@ static enum outcome post(struct context *context, enum event_kind kind,
                           .tx = context->tx,
                           .postings = {encoded, writer_bytes(&p), (uint32_t)count},
                           .body = body};
-    struct event_buffer *events = context->events;
-    enum status status = events_reserve(events, event_bytes_max);
-    if (status != STATUS_OK) return failed(context, status);
-    struct writer w = writer_of(events->at + events->bytes, event_bytes_max);
+    struct writer w = writer_of(start, event_bytes_max);
     event_write(&w, &event);
     events->bytes += writer_bytes(&w);
     events->count++;

@@ -88,13 +88,11 @@ const struct rows *store_rows(const struct store *store, uint16_t table)
 
 /* first_word is what held rows are told apart by before their keys are compared. Of accounts it is the
  * end of the address, since pools differ nowhere else. */
-static uint64_t first_word(const struct rows *rows, const uint8_t *key)
+static inline uint64_t first_word(const struct rows *rows, const uint8_t *key)
 {
-    uint64_t word = 0;
-    if (rows->key_bytes >= 32)
-        memcpy(&word, key + 24, 8);
-    else
-        memcpy(&word, key, rows->key_bytes < 8 ? rows->key_bytes : 8);
+    if (rows->key_bytes < 8) return rows->key_bytes ? key[0] : 0;
+    uint64_t word;
+    memcpy(&word, rows->key_bytes >= 32 ? key + 24 : key, 8);
     return word;
 }
 

@@ -188,10 +188,11 @@ static inline void write_u64(struct writer *w, uint64_t v)
     if (p) store_u64(p, v);
 }
 
+/* write_copy: `bytes` may lie where they are to be written already, but not overlap that place. */
 static inline void write_copy(struct writer *w, const uint8_t *bytes, size_t count)
 {
     uint8_t *p = write_take(w, count);
-    if (p && count > 0) memcpy(p, bytes, count);
+    if (p && count > 0 && p != bytes) memcpy(p, bytes, count);
 }
 
 #endif

@@ -22,14 +22,6 @@ const char *schema_unit_name(enum schema_unit unit)
     return NAMES[unit];
 }
 
-struct bytes schema_read_bytes(struct reader *r, uint64_t lo, uint64_t hi)
-{
-    uint64_t count = SCHEMA_LENGTH_BYTES(hi) == 2 ? read_u16(r) : read_u32(r);
-    if (r->status == STATUS_OK && (count < lo || count > hi)) reader_fail(r, STATUS_RANGE);
-    const uint8_t *at = read_take(r, (size_t)count);
-    return at ? (struct bytes){at, (size_t)count} : (struct bytes){NULL, 0};
-}
-
 /* text_char answers the length of the well-formed UTF-8 sequence at p (RFC 3629 section 4), or 0.
  */
 static size_t text_char(const uint8_t *p, size_t left)
@@ -65,33 +57,11 @@ struct bytes schema_read_text(struct reader *r, uint64_t lo, uint64_t hi)
     return text;
 }
 
-uint32_t schema_read_count(struct reader *r, uint64_t lo, uint64_t hi)
-{
-    return (uint32_t)schema_read_number(r, SCHEMA_LENGTH_BYTES(hi), lo, hi);
-}
-
 bool schema_read_flag(struct reader *r)
 {
     uint8_t flag = read_u8(r);
     if (flag > 1) reader_fail(r, STATUS_NONCANONICAL);
     return r->status == STATUS_OK && flag == 1;
-}
-
-void schema_write_bytes(struct writer *w, struct bytes value, uint64_t lo, uint64_t hi)
-{
-    assert(value.count >= lo);
-    assert(value.count <= hi);
-    if (SCHEMA_LENGTH_BYTES(hi) == 2)
-        write_u16(w, (uint16_t)value.count);
-    else
-        write_u32(w, (uint32_t)value.count);
-    write_copy(w, value.at, value.count);
-}
-
-void schema_write_list(struct writer *w, const struct list *list, uint64_t lo, uint64_t hi)
-{
-    schema_write_number(w, SCHEMA_LENGTH_BYTES(hi), list->count, lo, hi);
-    write_copy(w, list->at, list->bytes);
 }
 
 static void skip_field(struct reader *r, const struct schema_field *field)

@@ -107,8 +107,8 @@ void schema_skip(struct reader *r, const struct schema *schema);
 /* schema_check: the bytes are exactly one canonical value of the schema. */
 MUST_CHECK enum status schema_check(const struct schema *schema, const uint8_t *bytes, size_t count);
 
-/* Shared by the generated code; they carry the bounds so that no comparison is written twice. The two for
- * numbers are inlined: with constant width and bounds little is left of them. */
+/* Shared by the generated code; they carry the bounds so that no comparison is written twice. Most are
+ * inlined: with constant width and bounds little is left of them. */
 __attribute__((always_inline)) static inline uint64_t
 schema_read_number(struct reader *r, unsigned width, uint64_t lo, uint64_t hi)
 {
@@ -135,14 +135,44 @@ schema_write_number(struct writer *w, unsigned width, uint64_t value, uint64_t l
     else store_u64(p, value);
 }
 
-struct bytes schema_read_bytes(struct reader *r, uint64_t lo, uint64_t hi);
-struct bytes schema_read_text(struct reader *r, uint64_t lo, uint64_t hi);
-uint32_t schema_read_count(struct reader *r, uint64_t lo, uint64_t hi);
-bool schema_read_flag(struct reader *r);
-void schema_write_bytes(struct writer *w, struct bytes value, uint64_t lo, uint64_t hi);
-void schema_write_list(struct writer *w, const struct list *list, uint64_t lo, uint64_t hi);
-
 #define SCHEMA_LENGTH_BYTES(hi) ((hi) <= 65535 ? 2 : 4)
+
+__attribute__((always_inline)) static inline uint32_t
+schema_read_count(struct reader *r, uint64_t lo, uint64_t hi)
+{
+    return (uint32_t)schema_read_number(r, SCHEMA_LENGTH_BYTES(hi), lo, hi);
+}
+
+__attribute__((always_inline)) static inline struct bytes
+schema_read_bytes(struct reader *r, uint64_t lo, uint64_t hi)
+{
+    uint64_t count = SCHEMA_LENGTH_BYTES(hi) == 2 ? read_u16(r) : read_u32(r);
+    if (r->status == STATUS_OK && (count < lo || count > hi)) reader_fail(r, STATUS_RANGE);
+    const uint8_t *at = read_take(r, (size_t)count);
+    return at ? (struct bytes){at, (size_t)count} : (struct bytes){NULL, 0};
+}
+
+__attribute__((always_inline)) static inline void
+schema_write_bytes(struct writer *w, struct bytes value, uint64_t lo, uint64_t hi)
+{
+    assert(value.count >= lo);
+    assert(value.count <= hi);
+    if (SCHEMA_LENGTH_BYTES(hi) == 2)
+        write_u16(w, (uint16_t)value.count);
+    else
+        write_u32(w, (uint32_t)value.count);
+    write_copy(w, value.at, value.count);
+}
+
+__attribute__((always_inline)) static inline void
+schema_write_list(struct writer *w, const struct list *list, uint64_t lo, uint64_t hi)
+{
+    schema_write_number(w, SCHEMA_LENGTH_BYTES(hi), list->count, lo, hi);
+    write_copy(w, list->at, list->bytes);
+}
+
+struct bytes schema_read_text(struct reader *r, uint64_t lo, uint64_t hi);
+bool schema_read_flag(struct reader *r);
 
 /* struct members */
 #define SCHEMA_MEMBER_U8(type, name)        uint8_t name;
