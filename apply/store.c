@@ -96,38 +96,46 @@ static inline uint64_t first_word(const struct rows *rows, const uint8_t *key)
     return word;
 }
 
-/* Out of line, so that the look among the held rows stays short. */
-__attribute__((noinline)) static void find_in_index(const struct store *store, const uint8_t *key,
-                                                    struct store_place *place)
-{
-    const struct rows *rows = &store->rows[place->table];
-    place->row = rows_find(rows, key);
-    place->at = place->row == ROW_NONE ? NULL : rows_at(rows, place->row);
-}
-
-/* find looks among the held rows first. */
-static inline void find(const struct store *store, uint32_t table, const uint8_t *key,
-                        struct store_place *place)
+/* find_held looks among the held rows. */
+static inline bool find_held(const struct store *store, uint32_t table, const uint8_t *key,
+                             struct store_place *place)
 {
     const struct rows *rows = &store->rows[table];
-    uint64_t word = store->held_count ? first_word(rows, key) : 0;
-    place->table = table;
+    uint64_t word = first_word(rows, key);
     for (uint32_t i = 0; i < store->held_count; i++) {
         const struct store_hint *held = &store->held[i];
         if (held->word != word || held->table != table || !held->at) continue;
         if (!row_is(rows, held->at, key)) continue;
-        place->row = held->row;
-        place->at = held->at;
-        return;
+        *place = (struct store_place){.at = held->at, .table = table, .row = held->row};
+        return true;
     }
-    find_in_index(store, key, place);
+    return false;
+}
+
+/* Out of line, so that the look among the held rows stays short. */
+__attribute__((noinline)) static struct bytes find_in_index(const struct store *store,
+                                                            uint32_t table, const uint8_t *key,
+                                                            struct store_place *place)
+{
+    const struct rows *rows = &store->rows[table];
+    uint32_t row = rows_find(rows, key);
+    *place = (struct store_place){.table = table, .row = row};
+    if (row == ROW_NONE) return (struct bytes){0};
+    place->at = rows_at(rows, row);
+    return row_value(rows, place->at);
+}
+
+static inline struct bytes find(const struct store *store, uint32_t table, const uint8_t *key,
+                                struct store_place *place)
+{
+    if (!find_held(store, table, key, place)) return find_in_index(store, table, key, place);
+    return row_value(&store->rows[table], place->at);
 }
 
 struct bytes store_find(const struct store *store, uint16_t table, const uint8_t *key,
                         struct store_place *place)
 {
-    find(store, index_of(store, table), key, place);
-    return place->at ? row_value(&store->rows[place->table], place->at) : (struct bytes){0};
+    return find(store, index_of(store, table), key, place);
 }
 
 struct bytes store_get(const struct store *store, uint16_t table, const uint8_t *key)
@@ -286,14 +294,14 @@ enum status store_put(struct store *store, uint16_t table, const uint8_t *key, c
                       size_t value_bytes)
 {
     struct store_place place;
-    find(store, index_of(store, table), key, &place);
+    (void)find(store, index_of(store, table), key, &place);
     return store_put_at(store, place, key, value, value_bytes);
 }
 
 enum status store_delete(struct store *store, uint16_t table, const uint8_t *key)
 {
     struct store_place place;
-    find(store, index_of(store, table), key, &place);
+    (void)find(store, index_of(store, table), key, &place);
     if (!place.at || place.at->value_bytes == 0) return STATUS_OK;
     return change(store, place, (struct bytes){0});
 }
