@@ -382,6 +382,21 @@ static void store_never_takes_one_record_for_another(void **state)
     store_close(store);
 }
 
+/* A deletion has an undo entry of its own, whatever the journal holds of the record already. */
+static void store_forgets_what_came_and_went_within_a_block(void **state)
+{
+    (void)state;
+    static const uint8_t ONE[8] = {0xf1}, TWO[8] = {0xf2};
+    struct store *store = some_store();
+    uint32_t live = store->rows_live;
+    OK(store_put(store, 1, ONE, ONE, 8));
+    OK(store_put(store, 1, TWO, TWO, 8));
+    OK(store_delete(store, 1, ONE));
+    OK(store_block_end(store, 1));
+    assert_int_equal(store->rows_live, live + 1);
+    store_close(store);
+}
+
 int main(void)
 {
     OK(hash_init());
@@ -398,6 +413,7 @@ int main(void)
         cmocka_unit_test(store_whose_arrays_are_used_up_says_so_and_stays_as_it_was),
         cmocka_unit_test(store_whose_tree_is_full_gives_no_root_and_no_proof),
         cmocka_unit_test(store_never_takes_one_record_for_another),
+        cmocka_unit_test(store_forgets_what_came_and_went_within_a_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
