@@ -135,7 +135,7 @@ void disk_space_set(struct disk *disk, uint64_t free_bytes);
 
 /* A disk of finite size. From disk_capacity_set on a file takes the pages that it holds or has
  * reserved, and one for its name; what would need more than is left fails with ENOSPC, and counts in
- * disk_refused if it is a write. disk_fill_at lets a foreign file take all that is left in the nth
+ * disk_refused if it is a write to a file that is in use (not io_write_file's). disk_fill_at lets a foreign file take all that is left in the nth
  * operation counted from now (0: at once), before that operation; disk_fill_end removes it. Images and
  * clones keep neither reservations nor the foreign file. */
 void disk_capacity_set(struct disk *disk, uint64_t capacity);

@@ -140,11 +140,24 @@ static enum status answer(struct disk_start start, enum status status)
     return start.is_cut ? STATUS_ABANDONED : status;
 }
 
+/* The file will get its name when it is complete (io_write_file): it may fail. */
+static bool is_temporary(const struct disk *disk, unsigned node)
+{
+    static const char SUFFIX[] = ".tmp";
+    for (size_t i = 0; i < disk->live.entry_count; i++) {
+        const struct disk_entry *entry = &disk->live.entries[i];
+        size_t length = strlen(entry->name);
+        if (entry->node != node || length < sizeof SUFFIX) continue;
+        if (strcmp(entry->name + length - (sizeof SUFFIX - 1), SUFFIX) == 0) return true;
+    }
+    return false;
+}
+
 /* A write that needs more pages than the disk has left. */
 static bool refuses(struct disk *disk, unsigned node, uint64_t end)
 {
     if (disk_takes(disk, node, end)) return false;
-    disk->refused++;
+    disk->refused += !is_temporary(disk, node);
     return true;
 }
 

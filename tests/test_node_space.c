@@ -124,7 +124,8 @@ static void meet_full(uint64_t nth, bool returns)
     }
     uint64_t refused = disk_refused(disk);
     sn_run(&life, &script);
-    /* The claim: no write met the full disk. */
+    /* The claim: no write of record met the full disk. A file of the index that cannot be written waits in
+     * memory. */
     if (disk_refused(disk) != refused) {
         fail_msg("full from operation %llu on: a write met it", (unsigned long long)nth);
     }
