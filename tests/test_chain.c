@@ -373,6 +373,32 @@ static void chain_never_cuts_below_the_hint(void **state)
                      STATUS_WRONG_CHAIN);
 }
 
+/* An older set of files that ends with a sealed one is whole, though it ends below the hint. */
+static void chain_takes_an_older_log_that_ends_with_a_sealed_segment(void **state)
+{
+    (void)state;
+    write_log(COUNT, false);
+    struct log_mark hint = {.height = COUNT};
+    memcpy(hint.id, blocks.at[COUNT].id, HASH_BYTES);
+    for (uint64_t number = newest_segment(); number > 0; number--) {
+        struct chain_opened opened;
+        for (enum segment_kind kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
+            char path[IO_PATH_MAX];
+            file_name(kind, number, path);
+            OK(io_unlink(&io, path));
+        }
+        struct disk *older;
+        disk_clone(disk, &older);
+        struct io on = disk_io(older);
+        struct chain *chain;
+        OK(chain_open(&chain, &on, DIR, LOG_CHAIN_ID, &hint, &opened));
+        assert_true(opened.behind);
+        assert_true(opened.height > 0 && opened.height < COUNT);
+        chain_close(chain);
+        disk_close(older);
+    }
+}
+
 /* Every byte of all files of a small log, with each single bit, 00, FF and + 1. */
 static void chain_verify_detects_every_damaged_byte(void **state)
 {
@@ -448,14 +474,35 @@ static void chain_verify_names_the_file_that_is_missing(void **state)
     }
 }
 
+/* Receipts and events may be written later than the blocks that they belong to. */
+static void chain_verify_tells_the_last_block_also_when_sides_lag(void **state)
+{
+    (void)state;
+    struct chain_opened opened;
+    struct chain_report report;
+    struct chain *chain = reopen(NULL, &opened);
+    while (chain_height(chain) < 9) {
+        OK(log_append_block(chain, &blocks, SEGMENT_BYTES));
+        if (chain_height(chain) == 4) OK(log_append_sides(chain, &blocks));
+    }
+    OK(chain_settle(chain));
+    chain_close(chain);
+    OK(chain_verify(&io, DIR, LOG_CHAIN_ID, &report));
+    assert_int_equal(report.last_height, 9);
+    assert_int_equal(report.entries[SEGMENT_CHAIN], 9);
+    assert_int_equal(report.entries[SEGMENT_RECEIPTS], 4);
+    assert_int_equal(report.entries[SEGMENT_EVENTS], 5);
+}
+
 static void chain_open_never_cuts_damage_that_was_published(void **state)
 {
     (void)state;
-    write_log(8, true);
+    write_log(28, true);
     char path[IO_PATH_MAX];
     const uint8_t *bytes;
     size_t count;
     uint64_t number = newest_segment();
+    assert_true(number > 0);
     file_name(SEGMENT_CHAIN, number, path);
     assert_true(disk_file(disk, path, &bytes, &count));
     for (size_t at = 0; at < count; at++) {
@@ -746,9 +793,11 @@ int main(void)
         CLAIM(chain_files_are_the_same_by_uring),
         CLAIM(chain_cuts_every_truncation_beyond_the_hint),
         CLAIM(chain_never_cuts_below_the_hint),
+        CLAIM(chain_takes_an_older_log_that_ends_with_a_sealed_segment),
         CLAIM(chain_verify_detects_every_damaged_byte),
         CLAIM(chain_verify_detects_damage_in_a_sealed_file),
         CLAIM(chain_verify_names_the_file_that_is_missing),
+        CLAIM(chain_verify_tells_the_last_block_also_when_sides_lag),
         CLAIM(chain_open_never_cuts_damage_that_was_published),
         CLAIM(chain_sides_are_cut_and_written_again_the_same),
         CLAIM(chain_sides_ahead_of_the_blocks_are_cut),

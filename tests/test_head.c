@@ -131,6 +131,32 @@ static void head_refuses_a_slot_in_the_wrong_place(void **state)
     assert_int_equal(head_decode(bytes, sizeof bytes - 1, CHAIN_ID, &found), STATUS_NOT_FOUND);
 }
 
+static void head_bytes_do_not_depend_on_what_the_buffer_held(void **state)
+{
+    (void)state;
+    uint8_t bytes[2][HEAD_SLOT_BYTES];
+    struct head head = {.generation = 7, .mark = mark_of(9)};
+    for (int i = 0; i < 2; i++) {
+        memset(bytes[i], i == 0 ? 0 : 0xff, HEAD_SLOT_BYTES);
+        head_encode(&head, CHAIN_ID, bytes[i]);
+    }
+    assert_memory_equal(bytes[0], bytes[1], HEAD_SLOT_BYTES);
+}
+
+static void head_refuses_a_path_that_does_not_fit(void **state)
+{
+    (void)state;
+    char dir[IO_PATH_MAX];
+    struct head head;
+    struct head_writer *writer;
+    memset(dir, 'd', sizeof dir);
+    dir[IO_PATH_MAX - sizeof HEAD_FILE] = 0; /* the terminating zero of the path finds no room */
+    assert_int_equal(head_read(&io, dir, CHAIN_ID, &head), STATUS_RANGE);
+    assert_int_equal(head_open(&writer, &io, dir, CHAIN_ID), STATUS_RANGE);
+    dir[IO_PATH_MAX - sizeof HEAD_FILE - 1] = 0;
+    assert_int_equal(head_read(&io, dir, CHAIN_ID, &head), STATUS_NOT_FOUND);
+}
+
 /* What was settled before a cut, and the newest height begun. */
 struct cut {
     uint64_t settled, height;
@@ -205,6 +231,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(head_falls_back_to_the_older_slot_for_every_rotten_byte,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(head_refuses_a_slot_in_the_wrong_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(head_bytes_do_not_depend_on_what_the_buffer_held, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(head_refuses_a_path_that_does_not_fit, setup, teardown),
         cmocka_unit_test_setup_teardown(head_survives_power_cuts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

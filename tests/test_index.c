@@ -217,6 +217,120 @@ static void index_answers_from_memory_what_has_no_file(void **state)
     }
 }
 
+/* An index on a disk of its own, of blocks that are not in the log. */
+struct alone {
+    struct disk *disk;
+    struct io io;
+    struct tx_index *index;
+    struct log_blocks blocks;
+};
+
+static void alone_open(struct alone *alone, uint64_t count, uint32_t commands_max)
+{
+    log_blocks_make(&alone->blocks, count, count + 1, commands_max, 200);
+    disk_open(&alone->disk);
+    alone->io = disk_io(alone->disk);
+    OK(index_open(&alone->index, &alone->io, INDEX, LOG_CHAIN_ID));
+}
+
+static void alone_close(struct alone *alone)
+{
+    index_close(alone->index);
+    disk_close(alone->disk);
+    log_blocks_free(&alone->blocks);
+}
+
+static void alone_add(struct alone *alone, uint64_t segment, uint64_t height)
+{
+    const struct log_block *block = &alone->blocks.at[height];
+    OK(index_add_block(alone->index, segment, (struct bytes){block->bytes, block->count}));
+}
+
+/* Looks up each transaction of a block. The answer: how many places they have in all. */
+static size_t alone_find(struct alone *alone, uint64_t height)
+{
+    size_t places = 0;
+    struct block block;
+    const struct log_block *bytes = &alone->blocks.at[height];
+    OK(block_decode(bytes->bytes, bytes->count, &block));
+    struct reader r = list_reader(&block.body.commands);
+    for (uint32_t i = 0; i < block.body.commands.count; i++) {
+        struct command command;
+        uint8_t id[HASH_BYTES];
+        struct index_candidate found[INDEX_CANDIDATES_MAX];
+        size_t count;
+        command_read(&r, &command);
+        hash_bytes(HASH_TRANSACTION, command.bytes.at, command.bytes.count, id);
+        OK(index_candidates(alone->index, id, found, &count));
+        assert_true(count > 0);
+        places += count;
+    }
+    return places;
+}
+
+static void index_keeps_any_number_of_segments_without_files(void **state)
+{
+    (void)state;
+    struct alone alone;
+    const uint64_t segments = 200;
+    alone_open(&alone, segments, 3);
+    index_defer(alone.index, true);
+    for (uint64_t height = 1; height <= segments; height++) {
+        alone_add(&alone, height, height);
+    }
+    for (int written = 0; written < 2; written++) {
+        for (uint64_t height = 1; height <= segments; height++) {
+            assert_int_equal(alone_find(&alone, height), alone.blocks.at[height].command_count);
+        }
+        index_defer(alone.index, false);
+    }
+    alone_close(&alone);
+}
+
+/* Also when the open segment holds a single transaction. */
+static void index_holds_what_is_in_a_file_no_more_in_memory(void **state)
+{
+    (void)state;
+    struct alone alone;
+    uint64_t last = 1;
+    alone_open(&alone, 40, 3);
+    index_defer(alone.index, true);
+    while (last < 5 || alone.blocks.at[last].command_count != 1) {
+        alone_add(&alone, 0, last++);
+        assert_true(last <= 40);
+    }
+    alone_add(&alone, 1, last);
+    index_defer(alone.index, false);
+    for (uint64_t height = 1; height <= last; height++) {
+        assert_int_equal(alone_find(&alone, height), alone.blocks.at[height].command_count);
+    }
+    alone_close(&alone);
+}
+
+/* A page is two reads; the file is opened and three pages are read, on average. Halving would read eight,
+ * and from the first on half of them all. */
+static void index_guesses_the_page_of_an_id(void **state)
+{
+    (void)state;
+    struct alone alone;
+    uint64_t transactions = 0;
+    alone_open(&alone, 12, 6000);
+    for (uint64_t height = 1; height <= 12; height++) {
+        alone_add(&alone, height / 12, height);
+    }
+    uint64_t before = disk_operations(alone.disk);
+    for (uint64_t height = 1; height < 12; height++) {
+        (void)alone_find(&alone, height);
+        transactions += alone.blocks.at[height].command_count;
+    }
+    uint64_t operations = disk_operations(alone.disk) - before;
+    print_message("%llu transactions, %llu operations\n", (unsigned long long)transactions,
+                  (unsigned long long)operations);
+    assert_true(transactions > 100 * 256);
+    assert_true(operations < 8 * transactions);
+    alone_close(&alone);
+}
+
 static void index_finds_every_rotten_byte_and_heals(void **state)
 {
     (void)state;
@@ -416,6 +530,9 @@ int main(void)
         cmocka_unit_test(index_files_are_taken_as_they_are),
         cmocka_unit_test(index_is_rebuilt_the_same_after_deletion),
         cmocka_unit_test(index_answers_from_memory_what_has_no_file),
+        cmocka_unit_test(index_keeps_any_number_of_segments_without_files),
+        cmocka_unit_test(index_holds_what_is_in_a_file_no_more_in_memory),
+        cmocka_unit_test(index_guesses_the_page_of_an_id),
         cmocka_unit_test(index_finds_every_rotten_byte_and_heals),
         cmocka_unit_test(index_never_answers_with_another_transaction_behind_new_checksums),
         cmocka_unit_test(index_survives_power_cuts),

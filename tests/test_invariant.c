@@ -397,6 +397,23 @@ static void changed_checks_count_nonces_and_name_the_first_break(void **state)
     assert_int_equal(tally_of(turned, 2, NULL, false).broken, INVARIANT_I42);
 }
 
+static void changed_checks_add_up_the_nonces_of_all_accounts(void **state)
+{
+    (void)state;
+    struct store *store;
+    struct change_tally tally;
+    assert_int_equal(store_open(&store, STORE_TABLES, TABLE_COUNT, 1000, 0), STATUS_OK);
+    for (uint8_t i = 1; i <= 5; i++) {
+        uint8_t key[balance_key_bytes_max] = {i}, value[balance_bytes_max] = {[8] = i};
+        assert_int_equal(store_put(store, TABLE_BALANCE, key, value, sizeof value), STATUS_OK);
+    }
+    change_tally_take(store, 0, NULL, false, &tally);
+    assert_int_equal(tally.broken, INVARIANT_NONE);
+    assert_int_equal(tally.nonces, 1 + 2 + 3 + 4 + 5);
+    assert_int_equal(tally.accounts, 5);
+    store_close(store);
+}
+
 static void changed_checks_let_only_the_coins_records_have_nonces(void **state)
 {
     (void)state;
@@ -449,6 +466,7 @@ int main(void)
         cmocka_unit_test(changed_checks_name_each_impossible_change),
         cmocka_unit_test(changed_checks_let_only_history_touch_the_chains_own_records),
         cmocka_unit_test(changed_checks_count_nonces_and_name_the_first_break),
+        cmocka_unit_test(changed_checks_add_up_the_nonces_of_all_accounts),
         cmocka_unit_test(changed_checks_let_only_the_coins_records_have_nonces),
         cmocka_unit_test(balance_weights_tell_accounts_pools_and_assets_apart),
     };

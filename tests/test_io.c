@@ -3,8 +3,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log/io.h"
@@ -322,6 +324,14 @@ static void failures_carry_status_and_errno(void **state)
     OK(io_close(&f->io, file));
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* However late, but never before it. */
 static void poll_returns_at_its_time_limit(void **state)
 {
     struct fixture *f = *state;
@@ -329,7 +339,9 @@ static void poll_returns_at_its_time_limit(void **state)
     size_t count = 9;
     OK(io_poll(&f->io, 0, done, 1, &count));
     assert_int_equal(count, 0);
+    uint64_t start = now_us();
     OK(io_poll(&f->io, 2000, done, 1, &count));
+    assert_true(now_us() - start >= 2000);
     assert_int_equal(count, 0);
 }
 
@@ -661,6 +673,17 @@ static void refused_connection_fails(void **state)
     assert_int_equal(op.file, -1);
 }
 
+static void connection_without_a_socket_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_storage address = {.ss_family = AF_MAX};
+    struct io_op op = {.kind = IO_CONNECT, .address = &address, .address_bytes = sizeof address};
+    run_op(f, &op);
+    assert_int_equal(op.status, STATUS_IO);
+    assert_int_equal(op.error, EAFNOSUPPORT);
+    assert_int_equal(op.file, -1);
+}
+
 static void listen_names_its_failures(void **state)
 {
     struct fixture *f = *state;
@@ -719,6 +742,7 @@ static void auto_takes_what_the_kernel_permits(void **state)
     X(receive_of_zero_bytes_is_a_closed_peer)                                                      \
     X(shutdown_ends_pending_operations)                                                            \
     X(refused_connection_fails)                                                                    \
+    X(connection_without_a_socket_fails)                                                           \
     X(listen_names_its_failures)
 
 int main(void)

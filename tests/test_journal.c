@@ -297,6 +297,40 @@ static void journal_block_leaves_room_for_its_vote(void **state)
     reopen();
 }
 
+/* `head` pages are written, then all but 45 of them released: 19 are free. A group of 8 pages opens;
+ * another one of 10 does not join it. */
+static enum status append_behind_an_open_group(unsigned head)
+{
+    struct journal_stats stats;
+    for (unsigned i = 0; i < head; i++) {
+        OK(jt_append(&jt, JOURNAL_CHECKPOINT, 3000));
+        OK(jt_run(&jt));
+    }
+    OK(jt_release(&jt, head - 45 + 1));
+    OK(jt_run(&jt));
+    journal_stats(jt.journal, &stats);
+    assert_int_equal(stats.free_bytes, (64 - 45) * JOURNAL_PAGE_BYTES);
+    OK(jt_append(&jt, JOURNAL_CHECKPOINT, 8 * 3700));
+    return jt_append(&jt, JOURNAL_CHECKPOINT, 10 * 3700);
+}
+
+static void journal_counts_the_pad_behind_an_open_group(void **state)
+{
+    (void)state;
+    assert_int_equal(append_behind_an_open_group(50), STATUS_FULL); /* 6 pages to the ring's end */
+    OK(jt_run(&jt));
+    reopen();
+}
+
+static void journal_needs_no_pad_behind_a_group_that_ends_with_the_ring(void **state)
+{
+    (void)state;
+    OK(append_behind_an_open_group(56));
+    OK(jt_run(&jt));
+    reopen();
+    assert_int_equal(jt.recovery.units_cut, 0);
+}
+
 static void journal_full_ring_recovers(void **state)
 {
     (void)state;
@@ -628,6 +662,8 @@ int main(void)
         TEST(journal_wraps_many_times),
         TEST(journal_keeps_the_last_eighth_from_blocks_and_votes),
         TEST(journal_block_leaves_room_for_its_vote),
+        TEST(journal_counts_the_pad_behind_an_open_group),
+        TEST(journal_needs_no_pad_behind_a_group_that_ends_with_the_ring),
         TEST(journal_full_ring_recovers),
         TEST(journal_releases_only_before_a_durable_checkpoint),
         TEST(journal_frees_room_only_after_the_superblock),

@@ -392,6 +392,32 @@ static void ledger_epoch_ends_after_its_span_and_its_blocks(void **state)
     fold_close(&chain);
 }
 
+static void ledger_epochs_have_their_least_blocks_each(void **state)
+{
+    (void)state;
+    struct fold chain;
+    struct params params;
+    struct epoch_record epoch;
+    fold_params(&params);
+    params.epoch_blocks_min = 5;
+    params.epoch_span_us = 0;
+    fold_open(&chain, &params, NULL);
+    for (uint64_t number = 0; number < 4; number++) {
+        uint64_t base = chain.height;
+        for (uint64_t i = 1; i <= 6; i++) {
+            fold_apply(&chain);
+            ledger_epoch(chain.ledger, &epoch);
+            assert_int_equal(epoch.number, number);
+            assert_int_equal(epoch.end_at, i < 5 ? UINT64_MAX : base + 5);
+        }
+        chain.flags = BLOCK_EPOCH_END;
+        fold_apply(&chain);
+        chain.flags = 0;
+    }
+    assert_int_equal(chain.alarms, 0);
+    fold_close(&chain);
+}
+
 static void ledger_keeps_the_sets_of_recent_epochs_only(void **state)
 {
     (void)state;
@@ -503,6 +529,7 @@ int main(void)
         cmocka_unit_test(ledger_same_blocks_give_the_same_bytes),
         cmocka_unit_test(ledger_refuses_a_block_out_of_turn),
         cmocka_unit_test(ledger_epoch_ends_after_its_span_and_its_blocks),
+        cmocka_unit_test(ledger_epochs_have_their_least_blocks_each),
         cmocka_unit_test(ledger_keeps_the_sets_of_recent_epochs_only),
         cmocka_unit_test(ledger_simulation_tells_the_outcome_and_changes_nothing),
         cmocka_unit_test(ledger_genesis_events_add_up_to_the_first_balances),

@@ -183,6 +183,23 @@ static void segment_refuses_reserved_bytes_with_a_fitting_checksum(void **state)
     free(file.bytes);
 }
 
+/* A whole footer that another file's length does not go with. */
+static void segment_footer_belongs_to_one_length_of_the_file(void **state)
+{
+    (void)state;
+    struct file file;
+    struct segment_footer footer;
+    make_file(SEGMENT_CHAIN, ENTRIES, 21, &file);
+    const uint8_t *start = file.bytes + file.raw;
+    size_t count = file.count - file.raw;
+    OK(segment_footer_decode(start, count, file.count, &footer));
+    for (uint64_t other = count; other < file.count + 100; other++) {
+        if (other == file.count) continue;
+        assert_int_equal(segment_footer_decode(start, count, other, &footer), STATUS_CORRUPT);
+    }
+    free(file.bytes);
+}
+
 static void segment_names_go_both_ways(void **state)
 {
     (void)state;
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(segment_leaves_do_not_depend_on_entry_borders),
         cmocka_unit_test(segment_detects_every_damaged_byte),
         cmocka_unit_test(segment_refuses_reserved_bytes_with_a_fitting_checksum),
+        cmocka_unit_test(segment_footer_belongs_to_one_length_of_the_file),
         cmocka_unit_test(segment_names_go_both_ways),
         cmocka_unit_test(log_position_is_a_function_of_the_blocks),
         cmocka_unit_test(segment_bytes_are_pinned),

@@ -163,6 +163,7 @@ static void tx_policy_needs_its_threshold_in_order(void **state)
         {STATUS_RANGE, {2, 3, {&key[0], &key[1], &key[2]}, 1, {0}, 1}},
         {STATUS_RANGE, {2, 3, {&key[0], &key[1], &key[2]}, 3, {0, 1, 2}, 1}},
         {STATUS_RANGE, {3, 2, {&key[0], &key[1]}, 3, {0, 1, 2}, 1}},
+        {STATUS_RANGE, {2, 1, {&key[0]}, 2, {0, 0}, 1}},
         {STATUS_RANGE, {2, 3, {&key[0], &key[1], &key[2]}, 2, {0, 3}, 1}},
         {STATUS_NONCANONICAL, {2, 3, {&key[0], &key[1], &key[2]}, 2, {2, 0}, 1}},
         {STATUS_NONCANONICAL, {2, 3, {&key[0], &key[1], &key[2]}, 2, {1, 1}, 1}},
