@@ -10,7 +10,8 @@
 
 /* ---- placement ---- */
 
-/* Where the next group would start, and how much of the ring is used. */
+/* Where the next group would start (the ring's end: at its beginning, without a pad), and how much of the
+ * ring is used. */
 struct cursor {
     uint64_t offset, used;
 };
@@ -26,7 +27,6 @@ static void cursor_pass(const struct journal *journal, struct cursor *at, uint64
     uint64_t pad = cursor_pad(journal, at, bytes);
     at->used += pad + bytes;
     at->offset = (pad > 0 ? 0 : at->offset) + bytes;
-    if (at->offset == journal->ring_bytes) at->offset = 0;
 }
 
 static struct group_entry *place(struct journal *journal, uint64_t extent)
