@@ -168,7 +168,7 @@ static enum status flusher_start(struct io_core *core, enum io_lane lane)
 
 enum status io_core_init(struct io_core *core, unsigned ops_max)
 {
-    if (ops_max == 0 || ops_max > IO_OPS_MAX) return STATUS_RANGE;
+    assert(ops_max > 0 && ops_max <= IO_OPS_MAX);
     *core = (struct io_core){.ops_max = ops_max};
     core->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (core->event < 0) return status_from_errno(errno);

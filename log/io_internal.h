@@ -76,7 +76,7 @@ struct io_core {
 void io_queue_push(struct io_queue *queue, struct io_op *op);
 struct io_op *io_queue_pop(struct io_queue *queue); /* NULL when empty */
 
-/* io_core_init starts the flusher threads. STATUS_RANGE: ops_max is 0 or above IO_OPS_MAX. */
+/* io_core_init starts the flusher threads; ops_max is 1..IO_OPS_MAX, as the driver has checked. */
 MUST_CHECK enum status io_core_init(struct io_core *core, unsigned ops_max);
 /* io_core_deinit ends the threads; no operation may be in flight. */
 void io_core_deinit(struct io_core *core);
