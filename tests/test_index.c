@@ -512,6 +512,23 @@ static void index_says_not_found(void **state)
     index_close(index);
 }
 
+/* Blocks that the log no longer has, say because it was cut. */
+static void index_rebuild_forgets_blocks_above_the_log(void **state)
+{
+    (void)state;
+    struct log_blocks more;
+    struct tx_index *index = open_index();
+    log_blocks_make(&more, COUNT + 1, 30, 90, 40);
+    add_all(index);
+    const struct log_block *last = &more.at[COUNT + 1];
+    OK(index_add_block(index, 1000, (struct bytes){last->bytes, last->count}));
+    assert_int_equal(index_height(index), COUNT + 1);
+    OK(index_rebuild(index, reader));
+    assert_equals_list(index);
+    index_close(index);
+    log_blocks_free(&more);
+}
+
 static void index_refuses_a_gap(void **state)
 {
     (void)state;
@@ -537,6 +554,7 @@ int main(void)
         cmocka_unit_test(index_never_answers_with_another_transaction_behind_new_checksums),
         cmocka_unit_test(index_survives_power_cuts),
         cmocka_unit_test(index_says_not_found),
+        cmocka_unit_test(index_rebuild_forgets_blocks_above_the_log),
         cmocka_unit_test(index_refuses_a_gap),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "log/segment.h"
+#include "tests/support_damage.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
 #define GOLDEN         "tests/golden/segment.hex"
@@ -183,6 +184,54 @@ static void segment_refuses_reserved_bytes_with_a_fitting_checksum(void **state)
     free(file.bytes);
 }
 
+static void segment_header_has_the_magic_of_its_kind_behind_a_fitting_checksum(void **state)
+{
+    (void)state;
+    static const uint16_t KINDS[] = {SEGMENT_RECEIPTS, SEGMENT_EVENTS, SEGMENT_KIND_COUNT, 0xffff};
+    struct file file;
+    struct segment_header header;
+    make_file(SEGMENT_CHAIN, 1, 21, &file);
+    for (size_t i = 0; i < 8 + 4; i++) {
+        uint8_t bytes[SEGMENT_HEADER_BYTES];
+        memcpy(bytes, file.bytes, sizeof bytes);
+        if (i < 8)
+            bytes[i] ^= 1;
+        else
+            store_u16(bytes + 10, KINDS[i - 8]);
+        store_u64(bytes + 248, checksum64(bytes, 248, 0));
+        assert_int_equal(segment_header_decode(bytes, &header), STATUS_CORRUPT);
+    }
+    free(file.bytes);
+}
+
+/* Each bit of the footer's front. A kind, a number or a count of items is only wrong beside the rest of
+ * the file. */
+static void segment_footer_agrees_with_its_file_behind_fitting_checksums(void **state)
+{
+    (void)state;
+    struct file file;
+    make_file(SEGMENT_CHAIN, ENTRIES, 21, &file);
+    uint8_t *bytes = malloc(file.count);
+    assert_non_null(bytes);
+    for (size_t bit = 0; bit < (size_t)8 * SEGMENT_FOOTER_BYTES; bit++) {
+        struct segment_footer footer = {0};
+        size_t at = bit / 8;
+        bool beside = (at >= 6 && at < 16) || (at >= 48 && at < 56);
+        memcpy(bytes, file.bytes, file.count);
+        bytes[file.raw + at] ^= (uint8_t)(1 << bit % 8);
+        damage_repair_sums(file.bytes, bytes, file.count, file.raw + at);
+        enum status status = beside ? check_file(bytes, file.count)
+                                    : segment_footer_decode(bytes + file.raw, file.count - file.raw,
+                                                            file.count, &footer);
+        if (status == STATUS_OK) fail_msg("bit %zu of the footer passes", bit);
+    }
+    memcpy(bytes, file.bytes, file.count);
+    damage_repair_sums(file.bytes, bytes, file.count, file.raw);
+    assert_memory_equal(bytes, file.bytes, file.count);
+    free(bytes);
+    free(file.bytes);
+}
+
 /* A whole footer that another file's length does not go with. */
 static void segment_footer_belongs_to_one_length_of_the_file(void **state)
 {
@@ -302,6 +351,8 @@ int main(void)
         cmocka_unit_test(segment_leaves_do_not_depend_on_entry_borders),
         cmocka_unit_test(segment_detects_every_damaged_byte),
         cmocka_unit_test(segment_refuses_reserved_bytes_with_a_fitting_checksum),
+        cmocka_unit_test(segment_header_has_the_magic_of_its_kind_behind_a_fitting_checksum),
+        cmocka_unit_test(segment_footer_agrees_with_its_file_behind_fitting_checksums),
         cmocka_unit_test(segment_footer_belongs_to_one_length_of_the_file),
         cmocka_unit_test(segment_names_go_both_ways),
         cmocka_unit_test(log_position_is_a_function_of_the_blocks),

@@ -161,6 +161,27 @@ static void superblock_repair_restores_all_copies(void **state)
     assert_int_equal(found.sequence, 1);
 }
 
+/* What could be read may have been in memory only: it is written again all the same. */
+static void superblock_repair_rewrites_also_the_copies_that_were_good(void **state)
+{
+    (void)state;
+    struct superblock found;
+    OK(superblock_open(&file, &io, PATH, &why));
+    for (uint32_t copy = 0; copy < 4; copy++) {
+        rot(copy);
+    }
+    OK(superblock_repair(file));
+    superblock_close(file);
+    file = NULL;
+    for (uint32_t copy = 0; copy < 4; copy++) {
+        disk_flip(disk, PATH, (uint64_t)copy * SUPERBLOCK_STRIDE_BYTES + 101, 1);
+        if (copy % 2 == 0) continue;
+        OK(load(&found)); /* the other two agree */
+        disk_flip(disk, PATH, (uint64_t)copy * SUPERBLOCK_STRIDE_BYTES + 101, 1);
+        disk_flip(disk, PATH, (uint64_t)(copy - 1) * SUPERBLOCK_STRIDE_BYTES + 101, 1);
+    }
+}
+
 static void superblock_ignores_a_lone_child_of_the_quorum(void **state)
 {
     (void)state;
@@ -646,6 +667,7 @@ int main(void)
         TEST(superblock_chains_each_sequence_to_its_parent),
         TEST(superblock_survives_any_two_rotten_copies),
         TEST(superblock_repair_restores_all_copies),
+        TEST(superblock_repair_rewrites_also_the_copies_that_were_good),
         TEST(superblock_ignores_a_lone_child_of_the_quorum),
         TEST(superblock_lone_copy_of_an_unknown_parent_is_amnesia),
         TEST(superblock_two_contents_of_one_sequence_are_corrupt),
