@@ -619,6 +619,39 @@ static void chain_is_busy_at_its_bounds_and_goes_on(void **state)
     log_blocks_free(&many);
 }
 
+static void chain_syncs_once_in_so_many_bytes_unless_it_is_asked(void **state)
+{
+    (void)state;
+    struct log_blocks large;
+    struct chain_opened opened;
+    uint64_t unsynced = 0, writes = 0, syncs = 0;
+    log_blocks_make(&large, 50, 100000, 30, 60000);
+    struct chain *chain = reopen(NULL, &opened);
+    while (chain_height(chain) < large.count) {
+        struct io_op op = {0};
+        bool ready;
+        OK(log_append_block(chain, &large, UINT64_C(1) << 30));
+        while (OK(chain_next_write(chain, &op, &ready)), ready) {
+            OK(io_write_at(&io, op.file, op.offset, op.buffer, op.count));
+            OK(chain_written(chain, &op));
+            unsynced += op.count;
+            writes++;
+        }
+        chain_next_sync(chain, &op, &ready);
+        assert_int_equal(ready, unsynced >= CHAIN_SYNC_BYTES);
+        if (!ready) continue;
+        OK(io_file_sync(&io, op.file));
+        OK(chain_synced(chain, &op));
+        unsynced = 0;
+        syncs++;
+    }
+    assert_true(syncs >= 2 && writes >= 8 * syncs);
+    OK(chain_settle(chain));
+    assert_int_equal(chain_durable_height(chain), large.count);
+    chain_close(chain);
+    log_blocks_free(&large);
+}
+
 static void chain_raw_bytes_are_the_files(void **state)
 {
     (void)state;
@@ -676,6 +709,29 @@ static void chain_reader_stays_below_the_head(void **state)
     }
     assert_int_equal(chain_read(reader, SEGMENT_CHAIN, COUNT + 1, &buffer, &record),
                      STATUS_NOT_FOUND);
+    chain_buffer_free(&buffer);
+    chain_reader_close(reader);
+}
+
+/* Where the entries of the newest segment begin is found once and kept. */
+static void chain_reader_scans_the_newest_segment_once(void **state)
+{
+    (void)state;
+    struct chain_reader *reader;
+    struct chain_buffer buffer = {0};
+    struct chain_record record;
+    uint64_t operations[2];
+    write_log(40, true);
+    assert_true(newest_segment() > 0);
+    OK(chain_reader_open(&reader, &io, DIR, LOG_CHAIN_ID));
+    OK(chain_read(reader, SEGMENT_CHAIN, 1, &buffer, &record)); /* learns the segments */
+    for (int i = 0; i < 2; i++) {
+        uint64_t before = disk_operations(disk);
+        OK(chain_read(reader, SEGMENT_CHAIN, 40, &buffer, &record));
+        assert_int_equal(record.segment, newest_segment());
+        operations[i] = disk_operations(disk) - before;
+    }
+    assert_true(operations[1] < operations[0]);
     chain_buffer_free(&buffer);
     chain_reader_close(reader);
 }
@@ -802,8 +858,10 @@ int main(void)
         CLAIM(chain_sides_are_cut_and_written_again_the_same),
         CLAIM(chain_sides_ahead_of_the_blocks_are_cut),
         CLAIM(chain_is_busy_at_its_bounds_and_goes_on),
+        CLAIM(chain_syncs_once_in_so_many_bytes_unless_it_is_asked),
         CLAIM(chain_raw_bytes_are_the_files),
         CLAIM(chain_reader_stays_below_the_head),
+        CLAIM(chain_reader_scans_the_newest_segment_once),
         CLAIM(chain_discard_keeps_the_cut_bytes),
         CLAIM(chain_reader_follows_a_writer_without_gaps),
     };
