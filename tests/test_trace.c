@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,6 +73,36 @@ static void trace_logfmt_forges_no_line_and_no_field(void **state)
                         "level=warn module=api target=http msg=odd a=\"x\\nlevel=error\" "
                         "b=\"q\\\"=\\\\\" c=\"\\u001b[2J\\u007f\" d=\"\\u009b\" "
                         "e=\"\xef\xbf\xbd\xef\xbf\xbd\" f=\"gr\xc3\xbc\xc3\x9f\"\n");
+}
+
+/* The borders of RFC 3629, section 4; of what is not well formed each byte is replaced. */
+static void trace_passes_well_formed_utf8_and_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const GOOD[] = {
+        "\xc2\xa0",     "\xdf\xbf",     "\xe0\xa0\x80",     "\xed\x9f\xbf",
+        "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
+    };
+    static const char *const BAD[] = {
+        "\x80",         "\xc1\xbf",         "\xe0\x9f\xbf",     "\xed\xa0\x80",
+        "\xe2\x82",     "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+        "\xf0\x90\x80",
+    };
+    const size_t good = sizeof GOOD / sizeof GOOD[0], bad = sizeof BAD / sizeof BAD[0];
+    for (size_t i = 0; i < good + bad; i++) {
+        const char *sequence = i < good ? GOOD[i] : BAD[i - good];
+        char field[16], expected[128], replaced[16] = "";
+        for (size_t j = 0; i >= good && j < strlen(sequence); j++) {
+            strcat(replaced, "\xef\xbf\xbd");
+        }
+        const char *shown = i < good ? sequence : replaced;
+        (void)snprintf(field, sizeof field, "%sx%s", sequence, sequence);
+        (void)snprintf(expected, sizeof expected,
+                       "level=info module=log target=utf8 msg=text a=\"%sx%s\"\n", shown, shown);
+        start(TRACE_FORMAT_LOGFMT, "info");
+        TRACE(INFO, "log", "utf8", "text", trace_string("a", field));
+        assert_string_equal(after_time(finish()), expected);
+    }
 }
 
 static void trace_json_parses_whatever_the_text(void **state)
@@ -244,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trace_logfmt_types_every_field),
         cmocka_unit_test(trace_logfmt_forges_no_line_and_no_field),
+        cmocka_unit_test(trace_passes_well_formed_utf8_and_nothing_else),
         cmocka_unit_test(trace_json_parses_whatever_the_text),
         cmocka_unit_test(trace_line_is_bounded_and_says_what_is_missing),
         cmocka_unit_test(trace_levels_hold_for_each_module),
