@@ -474,6 +474,34 @@ static void chain_verify_names_the_file_that_is_missing(void **state)
     }
 }
 
+/* A file under the name of another one: its header says which it is. */
+static void chain_refuses_a_file_of_another_number_or_kind(void **state)
+{
+    (void)state;
+    write_log(4, true);
+    for (int which = 0; which < 2; which++) {
+        struct chain_report report;
+        const uint8_t *bytes;
+        size_t count;
+        char path[IO_PATH_MAX];
+        file_name(which == 0 ? SEGMENT_EVENTS : SEGMENT_RECEIPTS, 0, path);
+        assert_true(disk_file(disk, path, &bytes, &count));
+        uint8_t *other = malloc(count);
+        assert_non_null(other);
+        memcpy(other, bytes, count);
+        if (which == 0) {
+            store_u64(other + 48, 1); /* the number of the segment */
+            store_u64(other + 248, checksum64(other, 248, 0));
+        }
+        file_name(SEGMENT_EVENTS, 0, path);
+        disk_put(disk, path, other, count);
+        free(other);
+        assert_int_equal(chain_verify(&io, DIR, LOG_CHAIN_ID, &report), STATUS_CORRUPT);
+        assert_int_equal(report.fault_kind, SEGMENT_EVENTS);
+        assert_string_equal(report.fault, "header");
+    }
+}
+
 /* Receipts and events may be written later than the blocks that they belong to. */
 static void chain_verify_tells_the_last_block_also_when_sides_lag(void **state)
 {
@@ -853,6 +881,7 @@ int main(void)
         CLAIM(chain_verify_detects_every_damaged_byte),
         CLAIM(chain_verify_detects_damage_in_a_sealed_file),
         CLAIM(chain_verify_names_the_file_that_is_missing),
+        CLAIM(chain_refuses_a_file_of_another_number_or_kind),
         CLAIM(chain_verify_tells_the_last_block_also_when_sides_lag),
         CLAIM(chain_open_never_cuts_damage_that_was_published),
         CLAIM(chain_sides_are_cut_and_written_again_the_same),
