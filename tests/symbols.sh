@@ -51,6 +51,8 @@ SHA256_Update
 XXH3_64bits_withSeed
 XXH3_128bits_withSeed
 XXH3_64bits_withSeed_dispatch # the same values, by the widest vectors
+XXH3_64bits_withSecret_dispatch # likewise, under a secret that a seed gave
+XXH3_generateSecret_fromSeed
 XXH3_128bits_withSeed_dispatch
 LIST
 }
