@@ -117,12 +117,21 @@ void timeout_signed_bytes(const uint8_t genesis_id[HASH_BYTES], uint64_t epoch, 
 
 /* ---- votes to certificates ---- */
 
-static bool votes_agree(const struct vote *a, const struct vote *b)
+static int compare_u64(uint64_t a, uint64_t b)
 {
-    return a->epoch == b->epoch && a->round == b->round && a->height == b->height &&
-           a->parent_round == b->parent_round && a->commit_height == b->commit_height &&
-           memcmp(a->block_id, b->block_id, HASH_BYTES) == 0 &&
-           memcmp(a->commit_id, b->commit_id, HASH_BYTES) == 0;
+    return a < b ? -1 : a > b;
+}
+
+int vote_compare(const struct vote *a, const struct vote *b)
+{
+    int order = compare_u64(a->epoch, b->epoch);
+    if (order == 0) order = compare_u64(a->round, b->round);
+    if (order == 0) order = memcmp(a->block_id, b->block_id, HASH_BYTES);
+    if (order == 0) order = compare_u64(a->height, b->height);
+    if (order == 0) order = compare_u64(a->parent_round, b->parent_round);
+    if (order == 0) order = memcmp(a->commit_id, b->commit_id, HASH_BYTES);
+    if (order == 0) order = compare_u64(a->commit_height, b->commit_height);
+    return order;
 }
 
 void vote_group_start(struct vote_group *group, const struct vote *first)
@@ -135,7 +144,7 @@ bool vote_group_add(struct vote_group *group, const struct validator_set *set,
                     const struct vote *vote)
 {
     if (vote->voter >= set->count || group->present[vote->voter]) return false;
-    if (!votes_agree(&group->vote, vote)) return false;
+    if (vote_compare(&group->vote, vote) != 0) return false;
     group->present[vote->voter] = true;
     memcpy(group->signature[vote->voter], vote->signature, 64);
     group->weight += set->power[vote->voter];
@@ -178,6 +187,25 @@ void qc_keep(struct qc_store *store, const struct qc *qc)
     assert(status == STATUS_OK);
 }
 
+void tc_keep(struct tc_store *store, const struct tc *tc)
+{
+    enum status status = tc_encode(tc, store->bytes, sizeof store->bytes, &store->count);
+    assert(status == STATUS_OK);
+    status = tc_decode(store->bytes, store->count, &store->tc);
+    assert(status == STATUS_OK);
+}
+
+void qc_vote(const struct qc *qc, struct vote *vote)
+{
+    *vote = (struct vote){.epoch = qc->epoch,
+                          .round = qc->round,
+                          .height = qc->height,
+                          .parent_round = qc->parent_round,
+                          .commit_height = qc->commit_height};
+    memcpy(vote->block_id, qc->block_id, HASH_BYTES);
+    memcpy(vote->commit_id, qc->commit_id, HASH_BYTES);
+}
+
 static bool hash_is_zero(const uint8_t hash[HASH_BYTES])
 {
     static const uint8_t ZERO[HASH_BYTES];
@@ -208,13 +236,8 @@ enum status qc_verify(const struct qc *qc, const struct validator_set *set,
                       const uint8_t genesis_id[HASH_BYTES])
 {
     TRY(qc_check(qc, set));
-    struct vote vote = {.epoch = qc->epoch,
-                        .round = qc->round,
-                        .height = qc->height,
-                        .parent_round = qc->parent_round,
-                        .commit_height = qc->commit_height};
-    memcpy(vote.block_id, qc->block_id, HASH_BYTES);
-    memcpy(vote.commit_id, qc->commit_id, HASH_BYTES);
+    struct vote vote;
+    qc_vote(qc, &vote);
     uint8_t message[VOTE_SIGNED_BYTES];
     vote_signed_bytes(genesis_id, &vote, message);
     const uint8_t *signature = qc->signatures.at;

@@ -88,6 +88,10 @@ void vote_signed_bytes(const uint8_t genesis_id[HASH_BYTES], const struct vote *
 void timeout_signed_bytes(const uint8_t genesis_id[HASH_BYTES], uint64_t epoch, uint64_t round,
                           uint64_t hqc_round, uint8_t out[TIMEOUT_SIGNED_BYTES]);
 
+/* vote_compare orders what votes say - block, height, parent round, commit - voter and signature aside:
+ * 0 if they say the same, else the sign of the first difference in the order of the declaration. */
+int vote_compare(const struct vote *a, const struct vote *b);
+
 /* ---- quorum certificates ---- */
 
 /* Votes for one block, gathered until their weight is a quorum. */
@@ -118,6 +122,16 @@ void vote_group_certify(const struct vote_group *group, const struct validator_s
 
 /* qc_keep copies a certificate into a store of its own. */
 void qc_keep(struct qc_store *store, const struct qc *qc);
+
+struct tc_store {
+    uint8_t bytes[tc_bytes_max];
+    size_t count;
+    struct tc tc; /* borrows `bytes` */
+};
+void tc_keep(struct tc_store *store, const struct tc *tc);
+
+/* qc_vote answers what the signers of a QC signed; voter and signature are zero. */
+void qc_vote(const struct qc *qc, struct vote *vote);
 
 /* qc_check: everything about a QC but its signatures. The bitmap has ceil(n/8) bytes and no bit
  * from n on, its population is the number of signatures, the signers weigh at least Q, and the
@@ -158,6 +172,19 @@ struct chain_point {
     uint8_t end_id[HASH_BYTES];
 };
 
+/* What is fixed for an epoch. The base is the last block of the epoch before, the genesis in epoch 0. */
+struct chain_epoch {
+    uint64_t number;
+    uint64_t base_height, base_time_us;
+    uint8_t base_id[HASH_BYTES];
+    struct validator_set set;
+    struct validator_set set_before; /* of the epoch before; unused in epoch 0 */
+    uint64_t block_interval_us;      /* a block's time is at least its parent's plus this */
+    uint64_t body_bytes_max;         /* at least BODY_EMPTY_BYTES */
+    uint64_t uncommitted_rounds_max; /* K_unc: beyond it bodies are empty; >= 4 */
+    uint64_t heartbeat_us;           /* an idle chain makes one block in this time, >= 1 */
+};
+
 /* The rules of one epoch by which links are judged. */
 struct chain_rules {
     const struct validator_set *set;
@@ -167,6 +194,10 @@ struct chain_rules {
     uint64_t body_bytes_max;
     uint64_t uncommitted_rounds_max; /* K_unc */
 };
+
+/* chain_rules_of builds an epoch's rota and the rules that borrow both. */
+void chain_rules_of(const struct chain_epoch *epoch, uint8_t leaders[LEADER_SLOTS],
+                    struct chain_rules *rules);
 
 /* chain_point_base: the base of `epoch` seen as a parent: the genesis for epoch 0, else the
  * EPOCH_END block of the epoch before (the caller has seen that flag in a committed header: any

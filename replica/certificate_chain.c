@@ -3,6 +3,18 @@
 
 #include "replica/certificate.h"
 
+void chain_rules_of(const struct chain_epoch *epoch, uint8_t leaders[LEADER_SLOTS],
+                    struct chain_rules *rules)
+{
+    leader_table_build(&epoch->set, epoch->base_id, leaders);
+    *rules = (struct chain_rules){.set = &epoch->set,
+                                  .set_before = epoch->number > 0 ? &epoch->set_before : NULL,
+                                  .leaders = leaders,
+                                  .block_interval_us = epoch->block_interval_us,
+                                  .body_bytes_max = epoch->body_bytes_max,
+                                  .uncommitted_rounds_max = epoch->uncommitted_rounds_max};
+}
+
 void chain_point_base(struct chain_point *point, uint64_t epoch, uint64_t height, uint64_t time_us,
                       const uint8_t id[HASH_BYTES])
 {

@@ -6,6 +6,7 @@
 #include "apply/receipt.h"
 #include "log/trace.h"
 #include "replica/node_internal.h"
+#include "replica/validators.h"
 
 /* append_waiting repeats an append of the chain log while its buffers are full. */
 static enum status append_block(struct node *node, struct bytes bytes, const uint8_t id[HASH_BYTES])
@@ -47,6 +48,14 @@ void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_
     slot->height = height;
     slot->known = true;
     memcpy(slot->root, root, HASH_BYTES);
+    slot->epoch_over = ledger_epoch_over(node->ledger, slot->next_set_hash);
+}
+
+void node_root_tell(const struct node_root *slot, struct replica_input *executed)
+{
+    executed->epoch_over = slot->epoch_over;
+    memcpy(executed->root, slot->root, HASH_BYTES);
+    memcpy(executed->next_set_hash, slot->next_set_hash, HASH_BYTES);
 }
 
 /* check_anchor compares the root that a header certifies with the one computed here. */
@@ -176,9 +185,14 @@ enum status node_commit_block(struct node *node, const struct replica_output *ou
     assert(output->height == node->head.height + 1);
     TRY(block_decode(output->bytes.at, output->bytes.count, &block));
     TRY(append_block(node, output->bytes, output->id));
-    node_held_add(node, output->height, output->lsn);
+    if (output->lsn != 0) node_held_add(node, output->height, output->lsn);
     *executed = (struct replica_input){.kind = INPUT_EXECUTED, .height = output->height};
     TRY(node_fold_block(node, &block, output->id, output->bytes.count, true, true, executed->root));
+    node_root_tell(&node->roots[output->height % NODE_ROOTS_KEPT], executed);
+    if (block.header.flags & BLOCK_EPOCH_END) {
+        TRY(ledger_chain_epoch(node->ledger, &node->epoch));
+        executed->next = &node->epoch;
+    }
     enum status status =
         index_add_block(node->index, chain_position(node->chain).segment, output->bytes);
     if (status != STATUS_OK) {

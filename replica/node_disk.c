@@ -139,10 +139,15 @@ static uint64_t oldest_needed(struct node *node)
     return lsn;
 }
 
-/* take_durable tells the core how far its records are safe. */
+/* take_durable tells the core how far its records, and the base of its epoch, are safe. */
 static enum status take_durable(struct node *node)
 {
-    uint64_t durable = journal_durable_lsn(node->journal);
+    uint64_t durable = journal_durable_lsn(node->journal),
+             height = chain_durable_height(node->chain);
+    if (node->chain_told < node->epoch.base_height && height >= node->epoch.base_height) {
+        node->chain_told = height;
+        TRY(node_step(node, &(struct replica_input){.kind = INPUT_CHAIN, .height = height}));
+    }
     if (durable == node->durable_told) return STATUS_OK;
     node->durable_told = durable;
     struct replica_input input = {.kind = INPUT_DURABLE, .lsn = durable};

@@ -19,13 +19,20 @@
     16384 /* transactions before their verdict: under a second of one core's work */
 #define NODE_JUDGE_BATCH  256   /* verdicts taken at once */
 #define NODE_FAILED_MAX   65536 /* notices kept */
-#define NODE_ROOTS_KEPT   64    /* newest roots, for headers that name them */
+#define NODE_ROOTS_KEPT   256   /* newest roots, for headers that name them */
 #define NODE_HEADS_KEPT   8192  /* heads not yet published; more than CHAIN_UNSYNCED_BLOCKS */
 #define NODE_INPUTS_MAX   64
 #define NODE_HELD_MAX     16384 /* committed blocks whose journal records are still needed */
 #define NODE_HOUSEKEEP_US 1000000
 #define NODE_GATHER_US    8000 /* between two blocks that are not full */
 
+/* Rounds of several validators (replica/replica.h). */
+#define NODE_TIMEOUT_US     1500000
+#define NODE_TIMEOUT_MAX_US 60000000
+#define NODE_DRIFT_US       500000
+#define NODE_GUARD_US       1000000
+
+_Static_assert(NODE_ROOTS_KEPT > REPLICA_RECOVER_BLOCKS, "a start needs the roots that it tells");
 _Static_assert(NODE_HEADS_KEPT > CHAIN_UNSYNCED_BLOCKS, "a head is kept until it is published");
 
 /* Where a block's record lies in the journal. */
@@ -33,10 +40,13 @@ struct node_held {
     uint64_t height, lsn;
 };
 
+/* What the state after a height says that blocks above it name. */
 struct node_root {
     uint64_t height;
     uint8_t root[HASH_BYTES];
     bool known;
+    bool epoch_over;
+    uint8_t next_set_hash[HASH_BYTES];
 };
 
 enum node_slot_use {
@@ -97,6 +107,7 @@ struct node {
 
     /* loop: the core */
     struct replica_outputs outputs;
+    struct chain_epoch epoch; /* that the newest folded block has begun, for the core */
     struct replica_input inputs[NODE_INPUTS_MAX]; /* a queue */
     size_t input_first, input_count;
     uint64_t timer_us; /* time at which the core wants a tick, 0: none */
@@ -115,6 +126,7 @@ struct node {
     struct node_slot slots[NODE_SLOTS];
     size_t in_flight;
     uint64_t durable_told;                /* what the core knows of journal_durable_lsn */
+    uint64_t chain_told;                  /* and of the chain log's durable height */
     struct node_held held[NODE_HELD_MAX]; /* a queue, heights ascending */
     size_t held_first, held_count;
     enum node_housekeeping house;
@@ -169,6 +181,7 @@ MUST_CHECK enum status node_append_genesis_events(struct node *node);
 /* node_head_keep: the newest head waits until the files of its height are durable and published. */
 void node_head_keep(struct node *node);
 void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_BYTES]);
+void node_root_tell(const struct node_root *slot, struct replica_input *executed);
 /* node_tx_paid: *paid tells whether a block of the chain holds this transaction with a paid outcome; asked
  * for transactions whose nonce is used. A failure of index or files leaves it open. */
 MUST_CHECK enum status node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES], bool *paid);

@@ -123,7 +123,15 @@ static enum status handle(struct node *node, const struct replica_output *output
     case OUTPUT_SIGN: return give_signature(node, output);
     case OUTPUT_APPEND: return node_disk_append(node, output);
     case OUTPUT_COMMIT: return commit(node, output);
-    case OUTPUT_SEND: return STATUS_OK; /* a set of one has no peers */
+    case OUTPUT_EPOCH:
+        TRACE(INFO, "replica", "epoch", "a new epoch runs", trace_u64("epoch", output->tag));
+        return STATUS_OK;
+    case OUTPUT_SEND:
+    case OUTPUT_VERIFY:
+    case OUTPUT_CHECK_BODY:
+    case OUTPUT_SERVE:
+    case OUTPUT_EVIDENCE:
+    case OUTPUT_BLAME: return STATUS_OK; /* a set of one has no peers */
     case OUTPUT_ALARM: node->why = output->text; return STATUS_DIVERGED;
     }
     return STATUS_OK;
@@ -137,11 +145,24 @@ static enum status handle_outputs(struct node *node)
     return STATUS_OK;
 }
 
+/* tell_journal: what every group repeats from now on, so that whoever replaces a damaged journal knows what
+ * to sign above. */
+static void tell_journal(struct node *node)
+{
+    struct replica_view view;
+    if (node->outputs.count == 0 || !node->journal) return;
+    replica_view(node->replica, &view);
+    struct journal_safety safety = {
+        .epoch = view.epoch, .signed_round = view.signed_round, .lock_round = view.lock_round};
+    journal_set_safety(node->journal, &safety);
+}
+
 static enum status step_once(struct node *node, struct replica_input *input)
 {
     input->now_us = clock_us(node);
     input->commands_waiting = mempool_waiting(node->mempool);
     TRY(replica_step(node->replica, input, &node->outputs));
+    tell_journal(node);
     return handle_outputs(node);
 }
 

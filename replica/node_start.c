@@ -139,25 +139,28 @@ static enum status open_replica(struct node *node)
 {
     struct replica_config *config = calloc(1, sizeof *config);
     if (!config) return STATUS_NO_MEMORY;
-    const struct params *params = &node->genesis.params;
-    config->base_time_us = node->genesis.time_us;
-    config->block_interval_us = params->block_interval_us;
-    config->body_bytes_max = params->block_bytes_max;
-    config->uncommitted_rounds_max = params->uncommitted_max;
-    config->heartbeat_us = params->heartbeat_us;
     memcpy(config->genesis_id, node->genesis_id, HASH_BYTES);
-    memcpy(config->base_id, node->genesis_id, HASH_BYTES);
     memcpy(config->key, node->options.secret_key + 32, 32);
-    validator_set_of(&node->genesis.validators, &config->set);
-    enum status status = replica_open(&node->replica, config);
+    config->reserve_body_bytes = BLOCK_BYTES_MAX;
+    config->timeout_us = NODE_TIMEOUT_US;
+    config->timeout_max_us = NODE_TIMEOUT_MAX_US;
+    config->drift_us = NODE_DRIFT_US;
+    config->guard_us = NODE_GUARD_US;
+    enum status status = ledger_chain_epoch(node->ledger, &config->epoch);
+    /* Peers, and with them sets of more than one, are still to come. */
+    if (status == STATUS_OK && config->epoch.set.count != 1) status = STATUS_UNSUPPORTED;
+    if (status == STATUS_OK) status = replica_open(&node->replica, config);
     free(config);
     return status;
 }
 
 static enum status recover_blocks(struct node *node, struct chain_reader *reader)
 {
+    struct epoch_record epoch;
+    ledger_epoch(node->ledger, &epoch);
     uint64_t head = chain_height(node->chain);
     uint64_t first = head > REPLICA_RECOVER_BLOCKS ? head - REPLICA_RECOVER_BLOCKS + 1 : 1;
+    if (first <= epoch.base_height) first = epoch.base_height + 1;
     struct chain_buffer buffer = {0};
     enum status status = STATUS_OK;
     for (uint64_t height = first; height <= head && status == STATUS_OK; height++) {
@@ -173,7 +176,7 @@ static enum status recover_blocks(struct node *node, struct chain_reader *reader
         struct replica_input executed = {.kind = INPUT_EXECUTED, .height = height};
         const struct node_root *slot = &node->roots[height % NODE_ROOTS_KEPT];
         assert(slot->known && slot->height == height);
-        memcpy(executed.root, slot->root, HASH_BYTES);
+        node_root_tell(slot, &executed);
         status = node_step(node, &executed);
     }
     return status;
@@ -200,7 +203,7 @@ static enum status recover_core(struct node *node, struct chain_reader *reader, 
     TRY(open_replica(node));
     TRY(recover_blocks(node, reader));
     TRY(node_disk_recover_records(node));
-    replica_uncommitted(node->replica, hold_uncommitted, node);
+    replica_branch(node->replica, NULL, hold_uncommitted, node);
     return STATUS_OK;
 }
 

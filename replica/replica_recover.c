@@ -3,11 +3,15 @@
  * The chain log gives the committed head. Journal records rebuild the tree above it and the safety
  * state. The certificate inside each recovered block certifies its parent and may commit: blocks
  * that the chain log lacks come out as OUTPUT_COMMIT while the records stream by, so that the tree
- * stays small however far the chain log lags.
+ * stays small however far the chain log lags. What was never voted for here is not in the journal and
+ * is fetched.
  *
- * A BLOCK record whose VOTE was cut off was never signed: its round is proposed again, and the next
- * BLOCK record of that round replaces it. A VOTE record whose signature was lost is asked to be
- * signed again, the same bytes.
+ * With one validator a BLOCK record whose VOTE was cut off was never signed: its round is proposed
+ * again, and the next BLOCK record of that round replaces it. A VOTE or TIMEOUT whose signature was
+ * lost is asked to be signed again, the same bytes.
+ *
+ * Records may be of a later epoch than the chain log reaches: then nothing is signed until that epoch
+ * is reached again, and there above what the records say.
  *
  * Whatever whole records say, they are refused or followed: what this program cannot have written halts
  * the replica before it signs, and no invariant of the core rests on a file. */
@@ -15,41 +19,117 @@
 
 #include "replica/replica_internal.h"
 
-/* What the blocks of one validator never have: it ends no epoch, and never comes to the last round. */
+/* The last round is never reached: the one after it must have a number. */
 static bool is_foreign(const struct header *header)
 {
-    return header->flags != 0 || header->round == UINT64_MAX;
+    return header->round >= UINT64_MAX - 1;
 }
 
 enum status replica_recover_committed(struct replica *replica, const struct block *block,
                                       const uint8_t id[HASH_BYTES])
 {
     const struct header *header = &block->header;
-    if (header->height <= replica->config.base_height) return STATUS_OK;
-    if (header->epoch != replica->config.epoch || is_foreign(header)) return STATUS_CORRUPT;
+    if (header->height <= replica->config.epoch.base_height) return STATUS_OK;
+    if (header->epoch != replica->config.epoch.number || is_foreign(header)) return STATUS_CORRUPT;
     if (header->height == replica->head.height + 1) {
         if (memcmp(header->parent_id, replica->head.id, HASH_BYTES) != 0) return STATUS_CORRUPT;
         chain_point_next(&replica->head, header, id, &block->justify, &replica->head);
     } else {
         if (replica->has_committed) return STATUS_CORRUPT;
-        TRY(chain_point_resume(header, id, &block->justify, &replica->head));
+        /* A block after failed rounds does not say by itself what is committed below it; a later one
+         * will. */
+        enum status status = chain_point_resume(header, id, &block->justify, &replica->head);
+        if (status == STATUS_RANGE) return STATUS_OK;
+        TRY(status);
     }
     replica->has_committed = true;
+    replica->chain_durable = replica->head.height; /* what a start reads is durable */
     replica->committed_before = replica->head.height;
     return STATUS_OK;
 }
 
-/* Blocks of this round or later that were never voted for: a record of this round came after them.
- */
+static void keep_epoch_qc(struct replica *replica, const struct qc *qc)
+{
+    if (qc->epoch + 1 != replica->config.epoch.number ||
+        memcmp(qc->commit_id, replica->base.id, HASH_BYTES) != 0) {
+        return;
+    }
+    qc_keep(&replica->epoch_qc, qc);
+    replica->has_epoch_qc = true;
+}
+
+enum status replica_recover_tip(struct replica *replica, struct bytes bytes,
+                                struct replica_outputs *outputs)
+{
+    outputs->count = 0;
+    struct qc qc;
+    if (qc_decode(bytes.at, bytes.count, &qc) != STATUS_OK) return STATUS_CORRUPT;
+    keep_epoch_qc(replica, &qc);
+    if (qc.epoch == replica->config.epoch.number &&
+        memcmp(qc.commit_id, replica->head.id, HASH_BYTES) == 0) {
+        qc_keep(&replica->commit_qc, &qc);
+        replica->has_commit_qc = true;
+        round_certified(replica, &qc, outputs);
+    }
+    return STATUS_OK;
+}
+
+/* ---- records ---- */
+
+/* Blocks of this round or later that were never voted for: a record of this round came after them. */
 static void drop_unvoted(struct replica *replica, uint64_t round)
 {
-    for (uint32_t i = 0; i < REPLICA_TREE_MAX; i++) {
+    for (uint32_t i = 0; i < replica->tree_end; i++) {
         struct tree_block *block = &replica->tree[i];
-        if (block->used && block->point.round >= round &&
-            block->point.round > replica->signed_round) {
-            block->used = false;
+        if (block->stage != BLOCK_FREE && block->header.round >= round &&
+            block->header.round > replica->signed_round) {
+            tree_free(replica, i);
         }
     }
+}
+
+static void certify(struct replica *replica, const struct qc *qc, struct replica_outputs *outputs)
+{
+    if (qc->epoch == replica->config.epoch.number) round_certified(replica, qc, outputs);
+}
+
+static void fail_round(struct replica *replica, const struct tc *tc,
+                       struct replica_outputs *outputs)
+{
+    if (tc->epoch == replica->config.epoch.number) round_failed(replica, tc, outputs);
+}
+
+static enum status use_justify(struct replica *replica, const struct justify *justify,
+                               struct replica_outputs *outputs)
+{
+    uint64_t max_hqc;
+    const struct validator_set *set = &replica->config.epoch.set;
+    if (justify->kind == 0) {
+        if (qc_check(&justify->qc, set) != STATUS_OK) return STATUS_CORRUPT;
+        certify(replica, &justify->qc, outputs);
+    }
+    if (justify->has_tc) {
+        if (tc_check(&justify->tc, set, &max_hqc) != STATUS_OK) return STATUS_CORRUPT;
+        fail_round(replica, &justify->tc, outputs);
+    }
+    return STATUS_OK;
+}
+
+static enum status keep_block(struct replica *replica, uint64_t lsn, struct bytes bytes,
+                              const struct block *block, const uint8_t id[HASH_BYTES])
+{
+    uint32_t slot;
+    if (tree_find(replica, id) != TREE_NONE) return STATUS_OK;
+    struct tree_block *kept = tree_take(replica, block->header.height, &slot);
+    if (!kept) return STATUS_CORRUPT;
+    memcpy(kept->message + MESSAGE_BLOCK_AT, bytes.at, bytes.count);
+    memcpy(kept->id, id, HASH_BYTES);
+    kept->count = bytes.count;
+    kept->header = block->header;
+    kept->lsn = lsn;
+    kept->body = BODY_GOOD;
+    kept->stage = BLOCK_ORPHAN;
+    return STATUS_OK;
 }
 
 static enum status recover_block(struct replica *replica, uint64_t lsn, struct bytes bytes,
@@ -59,61 +139,72 @@ static enum status recover_block(struct replica *replica, uint64_t lsn, struct b
     uint8_t id[HASH_BYTES];
     if (bytes.count > replica->block_bytes_max) return STATUS_CORRUPT;
     if (block_open(bytes.at, bytes.count, &block, id) != STATUS_OK) return STATUS_CORRUPT;
-    if (block.header.epoch != replica->config.epoch) return STATUS_OK;
     memcpy(replica->record_id, id, HASH_BYTES);
     replica->record_has_qc = block.justify.kind == 0 && block.justify.has_qc;
     if (replica->record_has_qc) qc_keep(&replica->record_qc, &block.justify.qc);
-    if (block.header.height <= replica->head.height) return STATUS_OK;
-    if (block.header.round <= replica->signed_round || is_foreign(&block.header)) {
+    if (block.header.epoch != replica->config.epoch.number) return STATUS_OK;
+    if (is_foreign(&block.header)) return STATUS_CORRUPT;
+    if (replica->safety_epoch == block.header.epoch && block.header.round <= replica->signed_round)
         return STATUS_CORRUPT;
-    }
-    drop_unvoted(replica, block.header.round);
-
-    uint32_t parent_slot, slot;
-    if (!tree_parent(replica, block.header.parent_id, &parent_slot)) return STATUS_CORRUPT;
-    const struct chain_point *parent = tree_point(replica, parent_slot);
-    if (chain_link_check(parent, &block.header, &replica->rules) != STATUS_OK ||
-        justify_check(parent, &block.header, &block.justify, &replica->rules) != STATUS_OK) {
-        return STATUS_CORRUPT;
-    }
-    struct tree_block *kept = tree_take(replica, &slot);
-    if (!kept) return STATUS_CORRUPT; /* rounds of one validator do not branch so */
-    memcpy(kept->bytes, bytes.at, bytes.count);
-    kept->count = bytes.count;
-    kept->lsn = lsn;
-    kept->parent = parent_slot;
-    chain_point_next(parent, &block.header, id, &block.justify, &kept->point);
-    tree_compare_root(replica, kept);
-    if (block.justify.kind == 0) round_certified(replica, &block.justify.qc, outputs);
-    return replica->state == STATE_HALTED ? STATUS_CORRUPT : STATUS_OK;
+    if (block.header.height <= replica->head.height)
+        return use_justify(replica, &block.justify, outputs);
+    if (replica_is_alone(replica)) drop_unvoted(replica, block.header.round);
+    TRY(keep_block(replica, lsn, bytes, &block, id));
+    uint32_t before = tree_count(replica);
+    tree_link(replica, outputs);
+    if (replica_is_alone(replica) && tree_count(replica) == before) return STATUS_CORRUPT;
+    TRY(use_justify(replica, &block.justify, outputs));
+    return replica->halted ? STATUS_CORRUPT : STATUS_OK;
 }
 
 static void lock_raise(struct replica *replica, const struct qc *qc)
 {
+    if (qc->epoch != replica->safety_epoch) return;
     if (replica->has_lock && replica->lock.qc.round >= qc->round) return;
     qc_keep(&replica->lock, qc);
     replica->has_lock = true;
 }
 
-static enum status recover_vote(struct replica *replica, uint64_t lsn, struct bytes body)
+static void reserve_raise(struct replica *replica, uint64_t round)
+{
+    if (round > replica->reserve_round) replica->reserve_round = round;
+}
+
+/* of_epoch: records of an earlier epoch than the newest seen do not count any more. */
+static bool of_epoch(struct replica *replica, uint64_t epoch)
+{
+    if (epoch > replica->safety_epoch) safety_restart(replica, epoch);
+    return epoch == replica->safety_epoch;
+}
+
+static bool is_own(const struct replica *replica, uint64_t epoch, uint16_t voter)
+{
+    if (epoch != replica->config.epoch.number) return true; /* another set: not known here */
+    return replica->self >= 0 && voter == replica->self;
+}
+
+static enum status recover_vote(struct replica *replica, uint64_t lsn, struct bytes body,
+                                struct replica_outputs *outputs)
 {
     struct vote_record record;
     if (vote_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
-    if (record.vote.epoch != replica->config.epoch) return STATUS_OK;
-    if (replica->self < 0 || record.vote.voter != replica->self) return STATUS_CORRUPT;
+    if (!of_epoch(replica, record.vote.epoch)) return STATUS_OK;
+    if (!is_own(replica, record.vote.epoch, record.vote.voter)) return STATUS_CORRUPT;
     if (record.vote.round < replica->signed_round) return STATUS_CORRUPT;
     if (record.vote.round == replica->signed_round && replica->has_last_vote &&
-        memcmp(record.vote.block_id, replica->last_vote.block_id, HASH_BYTES) != 0) {
+        replica->last_vote.round == record.vote.round &&
+        vote_compare(&record.vote, &replica->last_vote) != 0) {
         return STATUS_CORRUPT;
     }
     replica->signed_round = record.vote.round;
     replica->last_vote = record.vote;
     replica->last_vote_lsn = lsn;
     replica->has_last_vote = true;
-    if (record.reserve_round > replica->reserve_round) {
-        replica->reserve_round = record.reserve_round;
+    reserve_raise(replica, record.reserve_round);
+    if (record.has_lock) {
+        lock_raise(replica, &record.lock);
+        certify(replica, &record.lock, outputs);
     }
-    if (record.has_lock) lock_raise(replica, &record.lock);
     if (replica->record_has_qc &&
         memcmp(replica->record_id, record.vote.block_id, HASH_BYTES) == 0) {
         lock_raise(replica, &replica->record_qc.qc);
@@ -121,99 +212,193 @@ static enum status recover_vote(struct replica *replica, uint64_t lsn, struct by
     return STATUS_OK;
 }
 
-static enum status recover_checkpoint(struct replica *replica, uint64_t lsn, struct bytes body)
+static enum status recover_timeout(struct replica *replica, uint64_t lsn, struct bytes body)
+{
+    struct timeout_record record;
+    if (timeout_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
+    if (!of_epoch(replica, record.timeout.epoch)) return STATUS_OK;
+    if (!is_own(replica, record.timeout.epoch, record.timeout.voter)) return STATUS_CORRUPT;
+    if (record.timeout.round < replica->signed_round) return STATUS_CORRUPT;
+    replica->signed_round = record.timeout.round;
+    replica->last_timeout = record.timeout;
+    replica->last_timeout_lsn = lsn;
+    replica->has_last_timeout = true;
+    reserve_raise(replica, record.reserve_round);
+    return STATUS_OK;
+}
+
+static enum status recover_reserve(struct replica *replica, struct bytes body)
+{
+    struct reserve_record record;
+    if (reserve_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
+    if (of_epoch(replica, record.epoch)) reserve_raise(replica, record.reserve_round);
+    return STATUS_OK;
+}
+
+static enum status recover_certificates(struct replica *replica, struct bytes body,
+                                        struct replica_outputs *outputs)
+{
+    struct cert_record record;
+    if (cert_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
+    if (record.has_qc) certify(replica, &record.qc, outputs);
+    if (record.has_tc) fail_round(replica, &record.tc, outputs);
+    return STATUS_OK;
+}
+
+static enum status recover_epoch_end(struct replica *replica, struct bytes body,
+                                     struct replica_outputs *outputs)
+{
+    struct epoch_end_record record;
+    if (epoch_end_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
+    (void)of_epoch(replica, record.epoch + 1);
+    certify(replica, &record.qc, outputs); /* commits the end, if the chain log has lost it */
+    keep_epoch_qc(replica, &record.qc);
+    return STATUS_OK;
+}
+
+static enum status recover_checkpoint(struct replica *replica, uint64_t lsn, struct bytes body,
+                                      struct replica_outputs *outputs)
 {
     struct checkpoint_record record;
     if (checkpoint_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
-    if (record.epoch != replica->config.epoch) return STATUS_OK;
+    if (record.has_epoch_qc) keep_epoch_qc(replica, &record.epoch_qc);
+    if (record.has_lock) certify(replica, &record.lock, outputs);
+    if (record.has_high_qc) certify(replica, &record.high_qc, outputs);
+    if (record.has_high_tc) fail_round(replica, &record.high_tc, outputs);
+    if (!of_epoch(replica, record.epoch)) return STATUS_OK;
     if (record.signed_round < replica->signed_round) return STATUS_CORRUPT;
-    if (record.has_last_vote && (replica->self < 0 || record.last_vote.voter != replica->self ||
+    if (record.has_last_vote && (!is_own(replica, record.epoch, record.last_vote.voter) ||
                                  record.last_vote.round > record.signed_round)) {
         return STATUS_CORRUPT;
     }
-    if (record.reserve_round > replica->reserve_round) {
-        replica->reserve_round = record.reserve_round;
+    if (record.has_last_timeout && (!is_own(replica, record.epoch, record.last_timeout.voter) ||
+                                    record.last_timeout.round > record.signed_round)) {
+        return STATUS_CORRUPT;
     }
+    reserve_raise(replica, record.reserve_round);
     if (record.has_lock) lock_raise(replica, &record.lock);
     if (record.signed_round == replica->signed_round) return STATUS_OK;
     replica->signed_round = record.signed_round;
     replica->has_last_vote = record.has_last_vote;
     replica->last_vote = record.last_vote;
     replica->last_vote_lsn = lsn;
+    replica->has_last_timeout = record.has_last_timeout;
+    replica->last_timeout = record.last_timeout;
+    replica->last_timeout_lsn = lsn;
     return STATUS_OK;
 }
 
 enum status replica_recover_record(struct replica *replica, uint64_t lsn, uint16_t type,
                                    struct bytes body, struct replica_outputs *outputs)
 {
-    assert(replica->state == STATE_IDLE);
+    enum status status = STATUS_CORRUPT;
+    assert(!replica->started);
     outputs->count = 0;
     replica->step_count++;
+    replica->outbox_used = 0;
     if (lsn < replica->next_lsn) return STATUS_CORRUPT;
     replica->next_lsn = lsn + 1;
     replica->durable_lsn = lsn;
     switch (type) {
-    case RECORD_BLOCK: return recover_block(replica, lsn, body, outputs);
-    case RECORD_VOTE: return recover_vote(replica, lsn, body);
-    case RECORD_CHECKPOINT: return recover_checkpoint(replica, lsn, body);
-    default: return STATUS_CORRUPT;
+    case RECORD_BLOCK: status = recover_block(replica, lsn, body, outputs); break;
+    case RECORD_VOTE: status = recover_vote(replica, lsn, body, outputs); break;
+    case RECORD_TIMEOUT: status = recover_timeout(replica, lsn, body); break;
+    case RECORD_RESERVE: status = recover_reserve(replica, body); break;
+    case RECORD_CERT: status = recover_certificates(replica, body, outputs); break;
+    case RECORD_EPOCH: status = recover_epoch_end(replica, body, outputs); break;
+    case RECORD_CHECKPOINT: status = recover_checkpoint(replica, lsn, body, outputs); break;
+    default: break;
     }
+    TRY(status);
+    tree_commit(replica, outputs);
+    return replica->halted ? STATUS_CORRUPT : STATUS_OK;
 }
 
-/* One validator: a committed block has a certified child, so that the journal must know a vote
- * above the head, and the block of the last vote. Otherwise it is not the journal of this chain
- * log. The last vote stands in the present round, or its block is certified already by a later one
- * that was cut off before its own vote. */
-static const char *journal_fault(const struct replica *replica, uint32_t *voted)
+/* ---- start ---- */
+
+/* One validator: a committed block has a certified child, so that the journal must know a vote above the
+ * head, and the block of the last vote. Otherwise it is not the journal of this chain log. The last vote
+ * stands in the present round, or its block is certified already by a later one that was cut off before
+ * its own vote. */
+static const char *alone_fault(const struct replica *replica)
 {
-    *voted = TREE_NONE;
-    if (replica->self < 0) return NULL;
-    if (replica->head.round > 0 && replica->signed_round <= replica->head.round) {
-        return "the journal is older than the chain log: the sign state was lost";
-    }
-    uint64_t lock_round = replica->has_lock ? replica->lock.qc.round : 0;
-    if (lock_round >= replica->round) return "the lock is above the highest certificate";
     uint32_t certified;
-    if (replica->has_high_qc && !tree_parent(replica, replica->high_qc.qc.block_id, &certified)) {
+    if (replica->head.round > 0 && replica->signed_round <= replica->head.round)
+        return "the journal is older than the chain log: the sign state was lost";
+    if (!propose_parent(replica, &certified))
         return "the journal lacks the block of the highest certificate";
-    }
-    if (!replica->has_last_vote) {
+    if (!replica->has_last_vote)
         return replica->signed_round == 0 ? NULL : "the journal lacks the last vote";
-    }
-    if (lock_round < replica->last_vote.parent_round) return "the lock is below the last vote";
-    *voted = tree_find(replica, replica->last_vote.block_id);
-    if (*voted == TREE_NONE) return "the journal lacks the block of its last vote";
-    if (replica->round < replica->signed_round || replica->round > replica->signed_round + 1) {
+    if (tree_find(replica, replica->last_vote.block_id) == TREE_NONE)
+        return "the journal lacks the block of its last vote";
+    if (replica->round > replica->signed_round + 1)
         return "the last vote does not follow the last certificate";
-    }
-    struct vote again;
-    vote_for(&replica->tree[*voted].point, &again);
-    if (memcmp(again.commit_id, replica->last_vote.commit_id, HASH_BYTES) != 0 ||
-        again.commit_height != replica->last_vote.commit_height ||
-        again.height != replica->last_vote.height ||
-        again.parent_round != replica->last_vote.parent_round ||
-        again.round != replica->last_vote.round) {
-        return "the last vote contradicts its block";
-    }
     return NULL;
+}
+
+static const char *journal_fault(const struct replica *replica)
+{
+    if (replica->self < 0) return NULL;
+    if (replica->safety_epoch != replica->config.epoch.number)
+        return replica_is_alone(replica) ? "the journal has signed in an epoch beyond the chain log"
+                                         : NULL; /* peers have the blocks up to there */
+    uint64_t lock_round = replica->has_lock ? replica->lock.qc.round : 0;
+    uint64_t certified = replica->has_high_qc ? replica->high_qc.qc.round : 0;
+    if (lock_round > certified) return "the lock is above the highest certificate";
+    if (replica_is_alone(replica)) {
+        const char *fault = alone_fault(replica);
+        if (fault) return fault;
+    }
+    if (replica->round < replica->signed_round)
+        return "the journal lacks the certificate that opened the round it signed in";
+    if (!replica->has_last_vote) return NULL;
+    if (lock_round < replica->last_vote.parent_round) return "the lock is below the last vote";
+    uint32_t voted = tree_find(replica, replica->last_vote.block_id);
+    if (voted == TREE_NONE || replica->tree[voted].stage != BLOCK_LINKED) return NULL;
+    struct vote again;
+    vote_for(&replica->tree[voted].point, &again);
+    return vote_compare(&again, &replica->last_vote) == 0 ? NULL
+                                                          : "the last vote contradicts its block";
+}
+
+/* What was last intended is signed again, the same bytes, for others and for our own count. A set of one
+ * proposes its voted block again; with more a proposal is never repeated: boot_reserve. */
+static void intend_again(struct replica *replica)
+{
+    bool current = replica->safety_epoch == replica->config.epoch.number;
+    if (!current || replica->self < 0) return;
+    replica->boot_reserve = replica->reserve_round;
+    if (replica->has_last_timeout)
+        replica->timeout = (struct intent){.wanted = true, .lsn = replica->last_timeout_lsn};
+    if (!replica->has_last_vote) return;
+    replica->vote = (struct intent){.wanted = true, .lsn = replica->last_vote_lsn};
+    if (!replica_is_alone(replica)) return;
+    replica->boot_reserve = 0;
+    replica->proposal = tree_find(replica, replica->last_vote.block_id);
+    if (replica->round > replica->signed_round) {
+        replica->vote.wanted = false;
+        return;
+    }
+    replica->tree[replica->proposal].proposed = true;
+    replica->proposed_round = replica->round;
+    replica->propose = (struct intent){.wanted = true, .lsn = replica->last_vote_lsn};
 }
 
 void recover_start(struct replica *replica, struct replica_outputs *outputs)
 {
-    assert(replica->state == STATE_IDLE);
-    drop_unvoted(replica, 0);
-    uint32_t voted;
-    const char *fault = journal_fault(replica, &voted);
-    if (!fault && replica->diverged) fault = REPLICA_DIVERGED;
+    assert(!replica->started);
+    if (replica_is_alone(replica)) drop_unvoted(replica, 0);
+    tree_link(replica, outputs);
+    const char *fault = journal_fault(replica);
+    replica->started = true;
+    round_restart(replica, replica->round);
     if (fault) {
         replica_halt(replica, fault, outputs);
         return;
     }
-    replica->state = STATE_WAIT;
-    if (voted == TREE_NONE || replica->round > replica->signed_round) {
-        propose_consider(replica, outputs);
-        return;
-    }
-    replica->proposal = voted;
-    propose_sign(replica, outputs);
+    intend_again(replica);
+    if (replica_is_alone(replica)) return;
+    if (replica->self >= 0 && replica->config.guard_us > 0)
+        replica->guard_until_us = replica->now_us + replica->config.guard_us;
+    send_standing(replica, REPLICA_PEER_ALL, true, NULL, outputs);
 }

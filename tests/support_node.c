@@ -132,9 +132,9 @@ static void observe(struct sn_witness *witness, struct node *node)
 {
     struct replica_view view;
     replica_view(node->replica, &view);
-    bool signing = strcmp(view.state, "sign") == 0;
-    struct seen_certified seen = {witness, signing ? view.round : view.high_qc_round};
-    replica_uncommitted(node->replica, see_certified, &seen);
+    bool asked = view.asked_round > view.high_qc_round;
+    struct seen_certified seen = {witness, asked ? view.asked_round : view.high_qc_round};
+    replica_branch(node->replica, NULL, see_certified, &seen);
     const struct node_head *head = &node->head;
     if (head->height > 0) {
         remember(witness->votes, head->round, head->block_id, "round");

@@ -4,6 +4,7 @@
 
 #include "log/signature.h"
 #include "replica/certificate.h"
+#include "replica/evidence.h"
 #include "replica/replica.h"
 #include "tests/support_cmocka.h"
 
@@ -583,6 +584,41 @@ static void pin(char *text, size_t capacity, const char *name, const uint8_t *by
     text[used + 1] = 0;
 }
 
+#define PIN(type, value)                                                                           \
+    do {                                                                                           \
+        assert_int_equal(type##_encode(value, bytes, sizeof bytes, &count), STATUS_OK);            \
+        pin(text, capacity, #type, bytes, count);                                                  \
+    } while (0)
+
+static void pin_more(char *text, size_t capacity, const struct vote *vote,
+                     const struct timeout *timeout, const struct qc *qc)
+{
+    static uint8_t bytes[standing_bytes_max], entry_bytes[tc_entry_bytes_max];
+    size_t count;
+    struct tc_entry entry = {.voter = 2, .hqc_round = 3};
+    memset(entry.signature, 7, 64);
+    assert_int_equal(tc_entry_encode(&entry, entry_bytes, sizeof entry_bytes, &count), STATUS_OK);
+    struct tc tc = {.epoch = 1, .round = 4, .entries = {entry_bytes, count, 1}};
+    struct proposal_claim claim = {.id = {9}, .signature = {8}};
+    PIN(timeout_record, (&(struct timeout_record){*timeout, 6}));
+    PIN(reserve_record, (&(struct reserve_record){1, 6}));
+    PIN(cert_record, (&(struct cert_record){true, *qc, true, tc}));
+    PIN(epoch_end_record, (&(struct epoch_end_record){1, *qc}));
+    PIN(timeout_message, (&(struct timeout_message){*timeout, true, *qc, true, tc}));
+    PIN(standing,
+        (&(struct standing){1, 2, 3, true, *qc, true, tc, true, *qc, true, *vote, true, *timeout}));
+    PIN(block_request, (&(struct block_request){{4}, 5}));
+    PIN(range_request, (&(struct range_request){6, 7}));
+    PIN(evidence, (&(struct evidence){.kind = EVIDENCE_PROPOSALS,
+                                      .epoch = 1,
+                                      .round = 2,
+                                      .offender = 3,
+                                      .has_proposal = true,
+                                      .proposal = claim,
+                                      .has_proposal_again = true,
+                                      .proposal_again = claim}));
+}
+
 /* tests/golden/consensus.txt changes only with a version of the format. */
 static void consensus_formats_are_pinned(void **state)
 {
@@ -622,6 +658,7 @@ static void consensus_formats_are_pinned(void **state)
                                            .lock = qc.qc};
     assert_int_equal(checkpoint_record_encode(&checkpoint, bytes, sizeof bytes, &count), STATUS_OK);
     pin(made_text, sizeof made_text, "checkpoint_record", bytes, count);
+    pin_more(made_text, sizeof made_text, &vote, &timeout, &qc.qc);
     uint8_t table[LEADER_SLOTS];
     made.set.power[1] = 25;
     made.set.total = 55;

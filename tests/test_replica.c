@@ -99,25 +99,28 @@ static struct world *world_open(uint64_t seed, uint64_t interval_us, uint64_t he
     struct replica_config *config = &world->config;
     signature_keypair(key_seed, world->secret, config->key);
     memset(config->genesis_id, 0x11, HASH_BYTES);
-    config->set.count = 1;
-    config->set.power[0] = config->set.total = 5;
-    memcpy(config->set.key[0], config->key, 32);
-    memcpy(config->base_id, config->genesis_id, HASH_BYTES);
-    config->base_time_us = 1000000;
-    config->block_interval_us = interval_us;
-    config->heartbeat_us = heartbeat_us;
-    config->body_bytes_max = 4096;
-    config->uncommitted_rounds_max = 32;
+    config->epoch.set.count = 1;
+    config->epoch.set.power[0] = config->epoch.set.total = 5;
+    memcpy(config->epoch.set.key[0], config->key, 32);
+    memcpy(config->epoch.base_id, config->genesis_id, HASH_BYTES);
+    config->epoch.base_time_us = 1000000;
+    config->epoch.block_interval_us = interval_us;
+    config->epoch.heartbeat_us = heartbeat_us;
+    config->epoch.body_bytes_max = 4096;
+    config->epoch.uncommitted_rounds_max = 32;
+    config->reserve_body_bytes = 4096;
+    config->timeout_us = 1000000;
+    config->timeout_max_us = 4000000;
     world->seed = seed;
-    world->now_us = config->base_time_us + 1;
+    world->now_us = config->epoch.base_time_us + 1;
     world->outputs_left = UINT64_MAX;
-    leader_table_build(&config->set, config->base_id, world->leaders);
-    world->rules = (struct chain_rules){.set = &config->set,
+    leader_table_build(&config->epoch.set, config->epoch.base_id, world->leaders);
+    world->rules = (struct chain_rules){.set = &config->epoch.set,
                                         .leaders = world->leaders,
                                         .block_interval_us = interval_us,
                                         .body_bytes_max = 4096,
                                         .uncommitted_rounds_max = 32};
-    chain_point_base(&world->audit, 0, 0, config->base_time_us, config->base_id);
+    chain_point_base(&world->audit, 0, 0, config->epoch.base_time_us, config->epoch.base_id);
     hash_start(&world->digest, HASH_DIGEST);
     return world;
 }
@@ -163,7 +166,7 @@ static void world_commit(struct world *world, const struct replica_output *outpu
     assert_int_equal(block_open(output->bytes.at, output->bytes.count, &block, id), STATUS_OK);
     assert_memory_equal(id, output->id, HASH_BYTES);
     assert_int_equal(qc_decode(output->qc.at, output->qc.count, &qc), STATUS_OK);
-    assert_int_equal(qc_verify(&qc, &world->config.set, world->config.genesis_id), STATUS_OK);
+    assert_int_equal(qc_verify(&qc, &world->config.epoch.set, world->config.genesis_id), STATUS_OK);
     assert_true(qc.commit_height >= output->height);
     if (output->height <= world->history_count) {
         struct stored_block *known = &world->chain[output->height - 1];
@@ -237,6 +240,7 @@ static void world_output(struct world *world, const struct replica_output *outpu
         break;
     case OUTPUT_COMMIT: world_commit(world, output); break;
     case OUTPUT_ALARM: world->alarmed = true; break;
+    default: fail_msg("a set of one asks nothing of peers");
     }
 }
 
@@ -457,7 +461,7 @@ static void replica_keeps_the_block_interval(void **state)
     assert_true(world_start(world));
     assert_true(world_commands(world, 1000000));
     world_run_until(world, 100); /* chain_link_check looks at every interval */
-    assert_true(world->now_us >= world->config.base_time_us + 100 * 200000);
+    assert_true(world->now_us >= world->config.epoch.base_time_us + 100 * 200000);
     world_close(world);
 }
 
@@ -490,7 +494,7 @@ static void replica_idle_certifies_then_beats(void **state)
         assert_true(world_event(world));
     }
     replica_view(world->replica, &view);
-    assert_true(view.wait_until_us >= world->now_us + 900000);
+    assert_true(view.timer_us >= world->now_us + 900000);
     assert_int_equal(view.round, busy + 5);
     uint64_t height = world->chain_count;
     start = world->now_us;
@@ -536,7 +540,7 @@ static void replica_waits_for_execution(void **state)
     }
     struct replica_view view;
     replica_view(world->replica, &view);
-    assert_string_equal(view.state, "wait");
+    assert_string_equal(view.state, "lead");
     assert_true(world->chain_count - world->executed <= 3);
     uint64_t height = world->chain_count;
     world_run_until(world, height + 10);
@@ -684,9 +688,9 @@ static struct bytes late_block(const struct world *world, uint64_t round, uint8_
     block.header = (struct header){.version = BLOCK_VERSION,
                                    .round = round,
                                    .height = 1,
-                                   .time_us = world->config.base_time_us,
+                                   .time_us = world->config.epoch.base_time_us,
                                    .body_bytes = BODY_EMPTY_BYTES};
-    memcpy(block.header.parent_id, world->config.base_id, HASH_BYTES);
+    memcpy(block.header.parent_id, world->config.epoch.base_id, HASH_BYTES);
     root_at(0, block.header.exec_root);
     justify_hash_of(&block.justify, block.header.justify_hash);
     body_root_of(&block.body, block.header.body_root);
@@ -760,7 +764,7 @@ static void replica_halts_on_a_checkpoint_that_no_run_leaves(void **state)
                                                  .signatures = {signature, 64, 1}}};
     assert_int_equal(checkpoint_record_encode(&record, bytes, sizeof bytes, &count), STATUS_OK);
     text = start_from(world, RECORD_CHECKPOINT, (struct bytes){bytes, count});
-    assert_string_equal(text, "the lock is above the highest certificate");
+    assert_string_equal(text, "the journal lacks the block of the highest certificate");
     world_close(world);
 }
 
@@ -808,7 +812,12 @@ static void replica_follows_without_a_key(void **state)
     world->config.key[0] ^= 1;
     assert_true(world_start(world));
     assert_true(world_commands(world, 5));
-    assert_false(world->timer_set || world->body_wanted || world->alarmed);
+    assert_false(world->body_wanted || world->alarmed || world->request_count > 0);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(world_event(world)); /* it asks its peers where they stand, and signs nothing */
+    }
+    assert_false(world->body_wanted || world->alarmed || world->request_count > 0);
+    assert_true(world->sends > 0);
     world_close(world);
 }
 

@@ -17,7 +17,14 @@
 #include "replica/verify.h"
 #include "tools/audit_ahead.h"
 
-#define ROOTS_KEPT 64
+#define ANCHORS_KEPT 256 /* states that a header may name */
+
+/* What the state after a height says that blocks above it name. */
+struct anchor {
+    uint8_t root[HASH_BYTES];
+    bool epoch_over;
+    uint8_t next_set_hash[HASH_BYTES];
+};
 
 struct audit {
     const struct audit_options *options;
@@ -29,10 +36,10 @@ struct audit {
     struct chain_buffer side_buffer;
     struct chain_point point; /* at the last block */
     struct chain_rules rules;
-    struct validator_set set;
+    struct chain_epoch epoch;
     uint8_t leaders[LEADER_SLOTS];
-    uint8_t roots[ROOTS_KEPT][HASH_BYTES];
-    uint64_t height; /* being looked at */
+    struct anchor anchors[ANCHORS_KEPT]; /* by height */
+    uint64_t height;                     /* being looked at */
     struct tx_view
         views[BLOCK_COMMANDS_MAX]; /* its transactions, opened once for checks and fold */
 };
@@ -143,22 +150,58 @@ static void check_position(struct audit *a, const struct chain_record *record)
     }
 }
 
+static enum status keep_anchor(struct audit *a, uint64_t height)
+{
+    struct anchor *anchor = &a->anchors[height % ANCHORS_KEPT];
+    TRY(ledger_root(a->ledger, anchor->root));
+    anchor->epoch_over = ledger_epoch_over(a->ledger, anchor->next_set_hash);
+    memcpy(a->report->last_root, anchor->root, HASH_BYTES);
+    return STATUS_OK;
+}
+
+/* check_anchor: the root that the header certifies was computed here before, and the epoch ends where, and
+ * as, that state says. */
+static void check_anchor(struct audit *a, const struct header *header)
+{
+    uint64_t height = header->exec_height;
+    const struct anchor *anchor = &a->anchors[height % ANCHORS_KEPT];
+    if (height >= a->height || a->height - height >= ANCHORS_KEPT) {
+        violation(a, "the header names the state of height %llu", (unsigned long long)height);
+        return;
+    }
+    if (memcmp(header->exec_root, anchor->root, HASH_BYTES) != 0)
+        violation(a, "the certified root of height %llu differs", (unsigned long long)height);
+    bool end = (header->flags & BLOCK_EPOCH_END) != 0;
+    if (end != anchor->epoch_over ||
+        (end && memcmp(header->next_set_hash, anchor->next_set_hash, HASH_BYTES) != 0)) {
+        violation(a, "the epoch does not end as the state of height %llu says",
+                  (unsigned long long)height);
+    }
+}
+
+static enum status begin_epoch(struct audit *a)
+{
+    TRY(ledger_chain_epoch(a->ledger, &a->epoch));
+    chain_rules_of(&a->epoch, a->leaders, &a->rules);
+    chain_point_base(&a->point, a->epoch.number, a->epoch.base_height, a->epoch.base_time_us,
+                     a->epoch.base_id);
+    return STATUS_OK;
+}
+
 static enum status fold_block(struct audit *a, const struct block *block,
                               const uint8_t id[HASH_BYTES], size_t block_bytes)
 {
     struct ledger_result result;
-    uint8_t root[HASH_BYTES];
     TRY(ledger_apply_opened(a->ledger, block, id, block_bytes, a->views, &result));
-    TRY(ledger_root(a->ledger, root));
+    TRY(keep_anchor(a, a->height));
     check_side(a, SEGMENT_RECEIPTS, id, result.receipts);
     check_side(a, SEGMENT_EVENTS, id, result.events);
-    memcpy(a->roots[a->height % ROOTS_KEPT], root, HASH_BYTES);
-    memcpy(a->report->last_root, root, HASH_BYTES);
     memcpy(a->report->last_id, id, HASH_BYTES);
     a->report->transactions += result.tx_count;
     a->report->invariants_checked += (uint64_t)CHANGED_CHECKS * (result.tx_count + 1);
-    if (a->options->block) a->options->block(a->options->context, a->height, id, root);
-    return STATUS_OK;
+    if (a->options->block)
+        a->options->block(a->options->context, a->height, id, a->report->last_root);
+    return block->header.flags & BLOCK_EPOCH_END ? begin_epoch(a) : STATUS_OK;
 }
 
 static enum status audit_block(struct audit *a)
@@ -179,13 +222,7 @@ static enum status audit_block(struct audit *a)
         command_read(&r, &command);
         check_command(a, i, command.bytes, read->verdicts);
     }
-    /* The root that this header certifies was computed here before. */
-    uint64_t anchor = block->header.exec_height;
-    if (anchor >= a->height || a->height - anchor >= ROOTS_KEPT) {
-        violation(a, "the header names the state of height %llu", (unsigned long long)anchor);
-    } else if (memcmp(block->header.exec_root, a->roots[anchor % ROOTS_KEPT], HASH_BYTES) != 0) {
-        violation(a, "the certified root of height %llu differs", (unsigned long long)anchor);
-    }
+    check_anchor(a, &block->header);
     TRY(fold_block(a, block, read->id, read->record.body.count));
     check_position(a, &read->record);
     return STATUS_OK;
@@ -203,19 +240,8 @@ static enum status begin(struct audit *a)
                      a->report->genesis_id, &rule));
     struct ledger_options ledger = {.alarm = on_alarm, .alarm_context = a};
     TRY(ledger_open(&a->ledger, &a->genesis, &ledger));
-    TRY(ledger_root(a->ledger, a->roots[0]));
-    memcpy(a->report->last_root, a->roots[0], HASH_BYTES);
-    validator_set_of(&a->genesis.validators, &a->set);
-    leader_table_build(&a->set, a->report->genesis_id, a->leaders);
-    const struct params *params = &a->genesis.params;
-    a->rules = (struct chain_rules){
-        .set = &a->set,
-        .leaders = a->leaders,
-        .block_interval_us = params->block_interval_us,
-        .body_bytes_max = params->block_bytes_max,
-        .uncommitted_rounds_max = params->uncommitted_max,
-    };
-    chain_point_base(&a->point, 0, 0, a->genesis.time_us, a->report->genesis_id);
+    TRY(keep_anchor(a, 0));
+    TRY(begin_epoch(a));
     return chain_reader_open(&a->reader, options->io, options->log_dir, a->report->genesis_id);
 }
 

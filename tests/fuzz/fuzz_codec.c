@@ -6,6 +6,7 @@
 #include "apply/tables.h"
 #include "apply/transaction.h"
 #include "log/superblock.h"
+#include "replica/evidence.h"
 #include "replica/replica.h"
 #include "tests/fuzz/records.h"
 
@@ -16,7 +17,8 @@
     X(tx_content) X(tx) X(transfer) X(params) X(genesis)                                      \
     X(event) X(block_events) X(receipt) X(block_receipts)                                     \
     X(chain_head) X(epoch_record) X(frontier_record) X(validators)                            \
-    X(vote) X(vote_record) X(checkpoint_record) X(superblock)
+    X(vote) X(vote_record) X(timeout_record) X(reserve_record) X(cert_record) X(epoch_end_record)   \
+    X(checkpoint_record) X(timeout_message) X(standing) X(evidence) X(superblock)
 /* clang-format on */
 
 RECORDS(RECORD_ROUND_TRIP)
