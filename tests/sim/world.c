@@ -1,0 +1,308 @@
+#include "tests/sim/world.h"
+
+#include <string.h>
+
+#include "log/signature.h"
+#include "tests/sim/world_internal.h"
+
+#define GENESIS_TIME_US UINT64_C(1000000000)
+#define TROUBLE_MAX_US  UINT64_C(120000000) /* virtual time with faults */
+#define HEALING_MAX_US  UINT64_C(200000000) /* and after them, until everybody has caught up */
+#define HEALING_HEIGHTS 8
+#define EVENTS_MAX      UINT64_C(6000000)
+
+/* ---- validator sets ---- */
+
+static bool weight_is_safe(struct world *world, const struct validator_set *set)
+{
+    uint64_t bad = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        for (uint32_t m = 0; m < world->machine_count; m++) {
+            const struct machine *machine = &world->machines[m];
+            if (machine->kind != HONEST && memcmp(world->key[machine->key], set->key[i], 32) == 0) {
+                bad += set->power[i];
+                break;
+            }
+        }
+    }
+    return bad <= set->total - quorum_weight(set);
+}
+
+static void add_key(struct validator_set *set, const uint8_t key[32], uint64_t power)
+{
+    uint32_t at = set->count++;
+    for (; at > 0 && memcmp(set->key[at - 1], key, 32) > 0; at--) {
+        memcpy(set->key[at], set->key[at - 1], 32);
+        set->power[at] = set->power[at - 1];
+    }
+    memcpy(set->key[at], key, 32);
+    set->power[at] = power;
+    set->total += power;
+}
+
+/* draw_set chooses who validates an epoch, and with what weight; the misbehaving never weigh more than F. */
+static void draw_set(struct world *world, uint64_t number, struct validator_set *set)
+{
+    uint64_t saved = world->random;
+    world->random = world->options.seed ^ (number * UINT64_C(0x9e3779b97f4a7c15) + 7);
+    for (unsigned attempt = 0; attempt < 50; attempt++) {
+        memset(set, 0, sizeof *set);
+        bool plain = number == 0 || attempt == 49;
+        for (uint32_t i = 0; i < world->key_count; i++) {
+            bool in = i < world->options.validators;
+            if (!plain && sim_chance(world, 250)) in = !in;
+            uint64_t power = sim_chance(world, 500) ? 10 : 1 + sim_below(world, 20);
+            if (plain || sim_chance(world, 500)) power = 10;
+            if (in) add_key(set, world->key[i], power);
+        }
+        if (set->count > 0 && weight_is_safe(world, set)) break;
+    }
+    world->random = saved;
+}
+
+const struct chain_epoch *sim_epoch_at(struct world *world, uint64_t number)
+{
+    if (number >= world->epoch_room) {
+        size_t room = 2 * (number + 8);
+        world->epochs = realloc(world->epochs, room * sizeof world->epochs[0]);
+        if (!world->epochs) abort();
+        memset(world->epochs + world->epoch_room, 0,
+               (room - world->epoch_room) * sizeof world->epochs[0]);
+        world->epoch_room = room;
+    }
+    if (world->epochs[number]) return world->epochs[number];
+    struct chain_epoch *epoch = calloc(1, sizeof *epoch);
+    if (!epoch) abort();
+    epoch->number = number;
+    epoch->block_interval_us = 1000;
+    epoch->heartbeat_us = 2000000;
+    epoch->body_bytes_max = SIM_BODY_MAX;
+    epoch->uncommitted_rounds_max = 16;
+    draw_set(world, number, &epoch->set);
+    if (number == 0) {
+        memcpy(epoch->base_id, world->genesis_id, HASH_BYTES);
+        epoch->base_time_us = GENESIS_TIME_US;
+    } else {
+        epoch->set_before = sim_epoch_at(world, number - 1)->set;
+        for (uint64_t h = world->chain_count; h > 0; h--) {
+            const struct known *known = &world->chain[h - 1];
+            if (known->epoch != number - 1 || !known->end) continue;
+            epoch->base_height = h;
+            memcpy(epoch->base_id, known->id, HASH_BYTES);
+            epoch->base_time_us = known->time_us;
+        }
+        world->report->faults[FAULT_EPOCH]++;
+        if (memcmp(&epoch->set, &epoch->set_before, sizeof epoch->set) != 0)
+            world->report->faults[FAULT_SET_CHANGE]++;
+    }
+    world->epochs[number] = epoch;
+    return epoch;
+}
+
+/* ---- setting up ---- */
+
+static void make_key(struct world *world, uint32_t at)
+{
+    uint8_t seed[32] = {0};
+    store_u64(seed, world->options.seed);
+    store_u64(seed + 8, at);
+    if (world->options.real_signatures) {
+        signature_keypair(seed, world->secret[at], world->key[at]);
+    } else {
+        hash_bytes(HASH_DIGEST, seed, sizeof seed, world->key[at]);
+    }
+}
+
+static void add_machine(struct world *world, uint32_t key, enum misbehaviour kind)
+{
+    struct machine *machine = &world->machines[world->machine_count++];
+    machine->key = key;
+    machine->kind = kind;
+    struct replica_config *config = &machine->config;
+    memcpy(config->genesis_id, world->genesis_id, HASH_BYTES);
+    memcpy(config->key, world->key[key], 32);
+    config->reserve_body_bytes = SIM_BODY_MAX;
+    config->timeout_us = 300000;
+    config->timeout_max_us = 5000000;
+    config->drift_us = 500000;
+    config->guard_us = kind == TWIN ? 0 : 30000;
+}
+
+static void cast(struct world *world)
+{
+    unsigned n = world->options.validators, bad = (n - 1) / 3;
+    unsigned twins = world->options.twins ? bad : 0;
+    for (uint32_t i = 0; i < world->key_count; i++) {
+        enum misbehaviour kind = HONEST;
+        if (i < twins) {
+            kind = TWIN;
+        } else if (i < bad && world->options.byzantine) {
+            static const enum misbehaviour KINDS[] = {SILENT, DIVIDER, LIAR, TWIN};
+            kind = KINDS[sim_below(world, 4)];
+        }
+        add_machine(world, i, kind);
+    }
+    uint32_t count = world->machine_count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (world->machines[i].kind == TWIN) add_machine(world, world->machines[i].key, TWIN);
+    }
+}
+
+static void world_open(struct world *world, const struct sim_options *options,
+                       struct sim_report *report)
+{
+    memset(report, 0, sizeof *report);
+    world->options = *options;
+    world->report = report;
+    world->random = options->seed;
+    world->now_us = GENESIS_TIME_US + 1000;
+    world->judge = judge_open();
+    world->base_latency_us = options->calm ? 100 : 100 + sim_below(world, 20000);
+    world->chain_sync_us = sim_chance(world, 500) ? 50000 : 50000 + sim_below(world, 5000000);
+    hash_start(&world->digest, HASH_DIGEST);
+    uint8_t seed[8];
+    store_u64(seed, options->seed);
+    hash_bytes(HASH_GENESIS, seed, sizeof seed, world->genesis_id);
+    hash_bytes(HASH_DIGEST, seed, sizeof seed, world->genesis_root);
+    world->key_count = options->validators + options->observers;
+    for (uint32_t i = 0; i < world->key_count; i++) {
+        make_key(world, i);
+    }
+    cast(world);
+    world->restored = (uint32_t)sim_below(world, world->machine_count * 2); /* or nobody's */
+}
+
+static void world_close(struct world *world)
+{
+    struct event event;
+    while (events_pop(world, &event)) {
+        packet_drop(event.packet);
+    }
+    for (uint32_t i = 0; i < world->machine_count; i++) {
+        struct machine *machine = &world->machines[i];
+        replica_close(machine->replica);
+        for (size_t k = 0; k < machine->record_count; k++) {
+            free(machine->records[k].bytes);
+        }
+        free(machine->records);
+        free(machine->block_lsn);
+    }
+    for (uint64_t h = 0; h < world->chain_count; h++) {
+        free(world->chain[h].bytes);
+    }
+    for (uint64_t i = 0; i < world->epoch_room; i++) {
+        free(world->epochs[i]);
+    }
+    free(world->epochs);
+    free(world->chain);
+    free(world->heap);
+    judge_close(world->judge);
+    free(world);
+}
+
+/* ---- the run ---- */
+
+static void give_commands(struct world *world)
+{
+    struct event event = {.kind = EVENT_COMMAND,
+                          .machine = (uint32_t)sim_below(world, world->machine_count)};
+    events_push(world, event, sim_below(world, 1000));
+}
+
+/* Everybody that is honest stands at the common head, has executed it, and it has grown. */
+static bool is_healed(const struct world *world, uint64_t height)
+{
+    for (uint32_t i = 0; i < world->machine_count; i++) {
+        const struct machine *machine = &world->machines[i];
+        if (!machine_is_honest(machine)) continue;
+        if (!machine->replica || machine->executed < height) return false;
+    }
+    return true;
+}
+
+static void dispatch(struct world *world, const struct event *event)
+{
+    if (event->kind == EVENT_FAULT) {
+        faults_event(world);
+    } else {
+        machine_event(world, event);
+    }
+}
+
+static void run_until(struct world *world, uint64_t height, uint64_t time_us, bool all)
+{
+    struct event event;
+    uint64_t events = 0, commands_us = world->now_us;
+    while (!world->report->failure && world->now_us < time_us) {
+        if (all ? is_healed(world, height) : world->chain_count >= height) return;
+        if (!events_pop(world, &event)) {
+            judge_fail(world, "L5", "nothing can happen any more");
+            return;
+        }
+        world->now_us = event.time_us;
+        dispatch(world, &event);
+        if (world->now_us >= commands_us) {
+            give_commands(world);
+            commands_us = world->now_us + 3000 + sim_below(world, 60000);
+        }
+        if (++events > EVENTS_MAX) {
+            judge_fail(world, "L1", "too many events");
+            return;
+        }
+    }
+}
+
+/* What a person wants to know first about a run that failed. */
+static void show(const struct world *world)
+{
+    static const char *const KINDS[] = {"honest", "twin", "silent", "divider", "liar"};
+    fprintf(stderr, "chain %llu, epoch blocks %llu\n", (unsigned long long)world->chain_count,
+            (unsigned long long)world->options.epoch_blocks);
+    for (uint32_t i = 0; i < world->machine_count; i++) {
+        const struct machine *machine = &world->machines[i];
+        struct replica_view v;
+        if (!machine->replica) {
+            fprintf(stderr, "  %u %s: down\n", i, KINDS[machine->kind]);
+            continue;
+        }
+        replica_view(machine->replica, &v);
+        fprintf(
+            stderr,
+            "  %u %s: %s epoch %llu round %llu signed %llu reserve %llu lock %llu qc %llu tc %llu "
+            "height %llu executed %llu tree %llu timer %lld skew %lld syncing %d power %llu\n",
+            i, KINDS[machine->kind], v.state, (unsigned long long)v.epoch,
+            (unsigned long long)v.round, (unsigned long long)v.signed_round,
+            (unsigned long long)v.reserve_round, (unsigned long long)v.lock_round,
+            (unsigned long long)v.high_qc_round, (unsigned long long)v.high_tc_round,
+            (unsigned long long)v.committed_height, (unsigned long long)v.executed_height,
+            (unsigned long long)v.uncommitted_count,
+            (long long)(v.timer_us - world->now_us - (uint64_t)machine->skew_us),
+            (long long)machine->skew_us, v.syncing,
+            (unsigned long long)(validator_set_find(&machine->config.epoch.set,
+                                                    machine->config.key) < 0
+                                     ? 0
+                                     : machine->config.epoch.set.power[validator_set_find(
+                                           &machine->config.epoch.set, machine->config.key)]));
+    }
+}
+
+void sim_run(const struct sim_options *options, struct sim_report *report)
+{
+    struct world *world = calloc(1, sizeof *world);
+    if (!world || hash_init() != STATUS_OK) abort();
+    world_open(world, options, report);
+    for (uint32_t i = 0; i < world->machine_count; i++) {
+        machine_start(world, i);
+    }
+    faults_begin(world);
+    run_until(world, options->heights, world->now_us + TROUBLE_MAX_US, false);
+    faults_heal(world);
+    uint64_t height = world->chain_count + HEALING_HEIGHTS;
+    run_until(world, height, world->now_us + HEALING_MAX_US, true);
+    if (!report->failure && !is_healed(world, height))
+        judge_fail(world, "L1", "no progress after all faults have ended");
+    report->virtual_us = world->now_us - GENESIS_TIME_US;
+    if (report->failure && options->trace) show(world);
+    hash_final(&world->digest, report->digest);
+    world_close(world);
+}
