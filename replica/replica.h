@@ -72,6 +72,8 @@ SCHEMA_DECLARE(reserve_record, RESERVE_RECORD_FIELDS)
     F(OPTION, tc, tc, 0, 0, NONE, "of a failed round above it")
 SCHEMA_DECLARE(cert_record, CERT_RECORD_FIELDS)
 
+/* Durable before the last block of an epoch goes to the chain log: a machine whose chain log has that block
+ * always finds the certificate that the next epoch's first block must carry. */
 #define EPOCH_END_RECORD_FIELDS(F)                                                                 \
     F(U64, _, epoch, 0, UINT64_MAX, NONE, "that has ended")                                        \
     F(STRUCT, qc, qc, 0, 0, NONE, "commits its last block")
@@ -203,8 +205,7 @@ void replica_close(struct replica *replica);
 /* Recovery, before INPUT_START, in this order:
  *   1. replica_recover_committed for the last REPLICA_RECOVER_BLOCKS of the chain log (all of the
  *      configured epoch, if fewer), heights ascending;
- *   2. replica_recover_tip, if the certificate that commits the last of them is at hand;
- *   3. replica_recover_record for each journal record from tail to head. All of them must be durable
+ *   2. replica_recover_record for each journal record from tail to head. All of them must be durable
  *      by now: the journal syncs what it read, for what a page cache showed may yet be lost.
  * `outputs` of records may hold OUTPUT_COMMIT for blocks that the chain log lacks; handle them, and
  * give the INPUT_EXECUTED of each, before the next call. INPUT_EXECUTED may come at any time in
@@ -216,8 +217,6 @@ void replica_close(struct replica *replica);
 #define REPLICA_RECOVER_BLOCKS 64
 MUST_CHECK enum status replica_recover_committed(struct replica *replica, const struct block *block,
                                                  const uint8_t id[HASH_BYTES]);
-MUST_CHECK enum status replica_recover_tip(struct replica *replica, struct bytes qc,
-                                           struct replica_outputs *outputs);
 MUST_CHECK enum status replica_recover_record(struct replica *replica, uint64_t lsn, uint16_t type,
                                               struct bytes body, struct replica_outputs *outputs);
 

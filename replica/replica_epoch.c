@@ -15,6 +15,7 @@ void epoch_set(struct replica *replica, const struct chain_epoch *epoch)
                      epoch->base_id);
     replica->head = replica->base;
     replica->ended = false;
+    replica->end_lsn = 0;
     replica->has_high_qc = replica->has_high_tc = false;
     replica->has_pending = replica->has_ready = replica->has_commit_qc = false;
     replica->committing_round = 0;
@@ -41,18 +42,20 @@ void safety_restart(struct replica *replica, uint64_t epoch)
     replica->last_vote_reserve = replica->last_timeout_reserve = replica->reserve_lsn_round = 0;
 }
 
-/* The record of the end is in the journal before anything that the new epoch signs. */
-static void log_end(struct replica *replica, struct replica_outputs *outputs)
+/* epoch_end_logged: the certificate that commits the epoch's last block is durable. What a start reads is. */
+bool epoch_end_logged(struct replica *replica, const struct qc *qc, struct replica_outputs *outputs)
 {
-    struct epoch_end_record record = {.epoch = replica->epoch_qc.qc.epoch,
-                                      .qc = replica->epoch_qc.qc};
+    if (!replica->started || replica->end_lsn != 0) return replica->end_lsn <= replica->durable_lsn;
+    struct epoch_end_record record = {.epoch = qc->epoch, .qc = *qc};
     uint8_t *bytes = replica_outbox(replica, epoch_end_record_bytes_max);
     size_t count;
     assert(bytes);
     enum status status =
         epoch_end_record_encode(&record, bytes, epoch_end_record_bytes_max, &count);
     assert(status == STATUS_OK);
+    replica->end_lsn = replica->next_lsn;
     append_record(replica, RECORD_EPOCH, record.epoch, (struct bytes){bytes, count}, outputs);
+    return false;
 }
 
 void epoch_advance(struct replica *replica, const struct chain_epoch *next,
@@ -67,5 +70,4 @@ void epoch_advance(struct replica *replica, const struct chain_epoch *next,
     replica->has_epoch_qc = true;
     epoch_set(replica, next);
     replica_output_add(outputs, OUTPUT_EPOCH)->tag = next->number;
-    if (replica->started && replica->self >= 0) log_end(replica, outputs);
 }

@@ -173,6 +173,7 @@ struct replica {
     bool has_committed;      /* recovery has seen a committed block */
     uint64_t chain_durable;  /* height up to which the chain log is */
     bool ended;              /* the head is the epoch's last block */
+    uint64_t end_lsn;        /* EPOCH record of the certificate that commits it, 0: none yet */
     struct tree_block tree[REPLICA_TREE_MAX];
     uint32_t tree_end;                          /* slots from here on are free */
     struct anchor anchors[REPLICA_ANCHORS_MAX]; /* by height modulo */
@@ -327,6 +328,8 @@ void send_standing(struct replica *replica, uint32_t peer, bool asks, const stru
 void epoch_set(struct replica *replica, const struct chain_epoch *epoch);
 /* safety_restart: nothing was signed in this epoch yet. */
 void safety_restart(struct replica *replica, uint64_t epoch);
+bool epoch_end_logged(struct replica *replica, const struct qc *qc,
+                      struct replica_outputs *outputs);
 void epoch_advance(struct replica *replica, const struct chain_epoch *next,
                    struct replica_outputs *outputs);
 

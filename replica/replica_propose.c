@@ -43,6 +43,9 @@ static bool may_propose(const struct replica *replica)
 {
     if (!replica_may_sign(replica) || replica->proposed_round == replica->round) return false;
     if (leader_of(replica->leaders, replica->round) != replica->self) return false;
+    /* The first block of an epoch carries the certificate that ended the one before. */
+    if (replica->config.epoch.number > 0 && !replica->has_high_qc && !replica->has_epoch_qc)
+        return false;
     return replica->signed_round < replica->round && replica->round > replica->boot_reserve;
 }
 

@@ -58,22 +58,6 @@ static void keep_epoch_qc(struct replica *replica, const struct qc *qc)
     replica->has_epoch_qc = true;
 }
 
-enum status replica_recover_tip(struct replica *replica, struct bytes bytes,
-                                struct replica_outputs *outputs)
-{
-    outputs->count = 0;
-    struct qc qc;
-    if (qc_decode(bytes.at, bytes.count, &qc) != STATUS_OK) return STATUS_CORRUPT;
-    keep_epoch_qc(replica, &qc);
-    if (qc.epoch == replica->config.epoch.number &&
-        memcmp(qc.commit_id, replica->head.id, HASH_BYTES) == 0) {
-        qc_keep(&replica->commit_qc, &qc);
-        replica->has_commit_qc = true;
-        round_certified(replica, &qc, outputs);
-    }
-    return STATUS_OK;
-}
-
 /* ---- records ---- */
 
 /* Blocks of this round or later that were never voted for: a record of this round came after them. */
@@ -88,8 +72,10 @@ static void drop_unvoted(struct replica *replica, uint64_t round)
     }
 }
 
+/* certify takes a certificate that lay in the journal: of this epoch, or the one that ended the epoch before. */
 static void certify(struct replica *replica, const struct qc *qc, struct replica_outputs *outputs)
 {
+    keep_epoch_qc(replica, qc);
     if (qc->epoch == replica->config.epoch.number) round_certified(replica, qc, outputs);
 }
 
@@ -142,6 +128,7 @@ static enum status recover_block(struct replica *replica, uint64_t lsn, struct b
     memcpy(replica->record_id, id, HASH_BYTES);
     replica->record_has_qc = block.justify.kind == 0 && block.justify.has_qc;
     if (replica->record_has_qc) qc_keep(&replica->record_qc, &block.justify.qc);
+    if (replica->record_has_qc) keep_epoch_qc(replica, &block.justify.qc);
     if (block.header.epoch != replica->config.epoch.number) return STATUS_OK;
     if (is_foreign(&block.header)) return STATUS_CORRUPT;
     if (replica->safety_epoch == block.header.epoch && block.header.round <= replica->signed_round)
@@ -252,7 +239,6 @@ static enum status recover_epoch_end(struct replica *replica, struct bytes body,
     if (epoch_end_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
     (void)of_epoch(replica, record.epoch + 1);
     certify(replica, &record.qc, outputs); /* commits the end, if the chain log has lost it */
-    keep_epoch_qc(replica, &record.qc);
     return STATUS_OK;
 }
 
@@ -325,6 +311,8 @@ static const char *alone_fault(const struct replica *replica)
     uint32_t certified;
     if (replica->head.round > 0 && replica->signed_round <= replica->head.round)
         return "the journal is older than the chain log: the sign state was lost";
+    if (replica->config.epoch.number > 0 && !replica->has_high_qc && !replica->has_epoch_qc)
+        return "the journal lacks the certificate that ended the epoch before";
     if (!propose_parent(replica, &certified))
         return "the journal lacks the block of the highest certificate";
     if (!replica->has_last_vote)

@@ -264,6 +264,10 @@ static bool commit_by(struct replica *replica, const struct qc_store *store,
         replica_halt(replica, "a certificate names a wrong height", outputs);
         return false;
     }
+    if ((replica->tree[at].header.flags & BLOCK_EPOCH_END) &&
+        !epoch_end_logged(replica, &store->qc, outputs)) {
+        return false;
+    }
     for (; at != TREE_NONE; at = replica->tree[at].parent) {
         path[length++] = at;
     }

@@ -73,6 +73,8 @@ void sn_world_make(struct sn_world *world)
     fold->params.tx_bytes_max = 2048;
     fold->params.uncommitted_max = 4;
     fold->params.segment_bytes = 65536;
+    fold->params.epoch_span_us = 0;
+    fold->params.epoch_blocks_min = SN_EPOCH_BLOCKS;
     fold_genesis_make(fold);
     sign_transfers(world);
 
@@ -98,16 +100,22 @@ void sn_world_free(struct sn_world *world)
 
 /* ---- the witness ---- */
 
-static void remember(struct sn_known *known, uint64_t number, const uint8_t id[HASH_BYTES],
-                     const char *what)
+static void remember(struct sn_known *known, uint64_t number, uint64_t bound,
+                     const uint8_t id[HASH_BYTES], const char *what)
 {
-    if (number >= SN_HEIGHTS_MAX)
+    if (number >= bound)
         fail_msg("the test runs too long: %s %llu", what, (unsigned long long)number);
     if (known[number].is_set && memcmp(known[number].id, id, HASH_BYTES) != 0) {
         fail_msg("%s %llu has two different blocks", what, (unsigned long long)number);
     }
     known[number].is_set = true;
     memcpy(known[number].id, id, HASH_BYTES);
+}
+
+static uint64_t place_of(uint64_t epoch, uint64_t round)
+{
+    assert_true(round < SN_EPOCH_ROUNDS);
+    return epoch * SN_EPOCH_ROUNDS + round;
 }
 
 struct seen_certified {
@@ -122,10 +130,9 @@ static void see_certified(void *context, const struct block *block)
     uint8_t id[HASH_BYTES];
     if (block->header.round > seen->certified_round) return;
     block_id_of(&block->header, id);
-    remember(seen->witness->votes, block->header.round, id, "round");
-    if (block->header.round > seen->witness->signed_round) {
-        seen->witness->signed_round = block->header.round;
-    }
+    uint64_t place = place_of(block->header.epoch, block->header.round);
+    remember(seen->witness->votes, place, SN_ROUNDS_MAX, id, "round");
+    if (place > seen->witness->signed_round) seen->witness->signed_round = place;
 }
 
 static void observe(struct sn_witness *witness, struct node *node)
@@ -137,8 +144,9 @@ static void observe(struct sn_witness *witness, struct node *node)
     replica_branch(node->replica, NULL, see_certified, &seen);
     const struct node_head *head = &node->head;
     if (head->height > 0) {
-        remember(witness->votes, head->round, head->block_id, "round");
-        remember(witness->committed, head->height, head->block_id, "height");
+        remember(witness->votes, place_of(head->epoch, head->round), SN_ROUNDS_MAX, head->block_id,
+                 "round");
+        remember(witness->committed, head->height, SN_HEIGHTS_MAX, head->block_id, "height");
     }
     if (head->height > witness->committed_height) witness->committed_height = head->height;
     struct node_head published;

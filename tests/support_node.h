@@ -19,13 +19,16 @@
 #include "tests/support_chain.h"
 #include "tests/support_disk.h"
 
-#define SN_HOME        "home"
-#define SN_LOG         SN_HOME "/data/log"
-#define SN_RING_BYTES  (UINT64_C(128) * 4096) /* of the journal: the least that holds a block */
-#define SN_SENDERS     8
-#define SN_TRANSFERS   512 /* signed beforehand */
-#define SN_BATCH_MAX   64
-#define SN_HEIGHTS_MAX 2048 /* heights and rounds of a test */
+#define SN_HOME         "home"
+#define SN_LOG          SN_HOME "/data/log"
+#define SN_RING_BYTES   (UINT64_C(128) * 4096) /* of the journal: the least that holds a block */
+#define SN_SENDERS      8
+#define SN_TRANSFERS    512 /* signed beforehand */
+#define SN_BATCH_MAX    64
+#define SN_HEIGHTS_MAX  2048 /* heights of a test */
+#define SN_EPOCH_BLOCKS 12   /* an epoch ends as soon as it has so many */
+#define SN_EPOCH_ROUNDS 64   /* more than one has */
+#define SN_ROUNDS_MAX   (SN_HEIGHTS_MAX / SN_EPOCH_BLOCKS * SN_EPOCH_ROUNDS)
 
 /* The virtual wall clock. A life that is to repeat another one starts at the same time. */
 uint64_t sn_now_us(void);
@@ -53,9 +56,9 @@ struct sn_known {
 };
 
 struct sn_witness {
-    struct sn_known votes[SN_HEIGHTS_MAX];     /* by round: the block that was signed for */
+    struct sn_known votes[SN_ROUNDS_MAX]; /* by epoch and round: the block that was signed for */
     struct sn_known committed[SN_HEIGHTS_MAX]; /* by height */
-    uint64_t signed_round, committed_height;   /* highest of them */
+    uint64_t signed_round, committed_height;   /* highest of them, epochs counted as rounds */
     uint64_t published_height;
     uint64_t published_txs;
     uint8_t published_id[HASH_BYTES];

@@ -103,24 +103,35 @@ static int note(struct judge *judge, enum statement kind, uint32_t who, uint64_t
 
 /* ---- signatures ---- */
 
+/* A record that holds the intent: itself, or a checkpoint in whose place it may have been dropped. */
+static bool record_holds(const struct record *record, enum statement kind, uint64_t round)
+{
+    static struct vote_record vote;
+    static struct timeout_record timeout;
+    static struct checkpoint_record checkpoint;
+    struct bytes body = {record->bytes, record->count};
+    if (record->type == RECORD_VOTE && kind == STATEMENT_VOTE) {
+        return vote_record_decode(body.at, body.count, &vote) == STATUS_OK &&
+               vote.vote.round == round;
+    }
+    if (record->type == RECORD_TIMEOUT && kind == STATEMENT_TIMEOUT) {
+        return timeout_record_decode(body.at, body.count, &timeout) == STATUS_OK &&
+               timeout.timeout.round == round;
+    }
+    if (record->type != RECORD_CHECKPOINT ||
+        checkpoint_record_decode(body.at, body.count, &checkpoint) != STATUS_OK) {
+        return false;
+    }
+    return kind == STATEMENT_VOTE
+               ? checkpoint.has_last_vote && checkpoint.last_vote.round == round
+               : checkpoint.has_last_timeout && checkpoint.last_timeout.round == round;
+}
+
 /* S5: a statement rests on a record of it that is durable. */
 static bool is_durable(const struct machine *machine, enum statement kind, uint64_t round)
 {
-    uint16_t type = kind == STATEMENT_VOTE ? RECORD_VOTE : RECORD_TIMEOUT;
     for (size_t i = machine->durable_count; i > 0; i--) {
-        const struct record *record = &machine->records[i - 1];
-        struct vote_record vote;
-        struct timeout_record timeout;
-        if (record->type != type) continue;
-        if (type == RECORD_VOTE) {
-            if (vote_record_decode(record->bytes, record->count, &vote) == STATUS_OK &&
-                vote.vote.round == round) {
-                return true;
-            }
-        } else if (timeout_record_decode(record->bytes, record->count, &timeout) == STATUS_OK &&
-                   timeout.timeout.round == round) {
-            return true;
-        }
+        if (record_holds(&machine->records[i - 1], kind, round)) return true;
     }
     return false;
 }

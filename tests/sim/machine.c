@@ -623,12 +623,6 @@ static void recover_chain(struct world *world, struct machine *machine)
             return;
         }
     }
-    if (head > 0) {
-        const struct known *known = known_at(world, head);
-        if (replica_recover_tip(machine->replica, (struct bytes){known->qc.bytes, known->qc.count},
-                                &world->outputs) != STATUS_OK)
-            judge_fail(world, "recovery", "the tip was refused");
-    }
     for (uint64_t h = from; h <= head; h++) {
         struct replica_input input = {.now_us = world->now_us};
         fill_executed(world, &input, h);
