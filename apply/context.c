@@ -59,7 +59,7 @@ static bool is_full(const struct context *context)
            store_records(context->store) >= context->params->state_records_max;
 }
 
-/* put_at puts where store_find looked; `is_new`: it found nothing. */
+/* put_at puts where store_find looked; `is_new`: it found nothing, and the bound holds for it. */
 static enum outcome put_at(struct context *context, struct store_place place, const uint8_t *key,
                            bool is_new, const uint8_t *value, size_t value_bytes)
 {
@@ -126,7 +126,9 @@ static enum outcome holding_put(struct context *context, const struct holding *h
     store_u64(at, holding->balance.amount);
     store_u64(at + 8, holding->balance.nonce);
     if (holding->exists) return OUTCOME_OK;
-    return put_at(context, holding->place, holding->key, true, bytes, sizeof bytes);
+    /* Pools have their room above the bound: a full state must not keep a block from taking its fees. */
+    bool counts = !address_is_reserved(holding->key);
+    return put_at(context, holding->place, holding->key, counts, bytes, sizeof bytes);
 }
 
 struct balance context_account(const struct context *context, const uint8_t address[32])

@@ -207,6 +207,18 @@ static void add_garbage(struct maker *m, bool cut)
     add_raw(m, bytes, count);
 }
 
+/* add_stranger: a sender without a record, who pays nothing: taken while that is allowed and there is room. */
+static void add_stranger(struct maker *m)
+{
+    struct fold_key key;
+    struct fold_tx tx;
+    fold_key_make(100000 + draw(m, 1000000), &key);
+    fold_tx_start(&m->chain, &tx, &key, 0);
+    tx.fee = 0;
+    transfers(m, &tx, 1);
+    add(m, &tx);
+}
+
 static void add_one(struct maker *m)
 {
     struct fold_tx tx;
@@ -214,6 +226,7 @@ static void add_one(struct maker *m)
     uint64_t kind = draw(m, 100);
     if (kind == 0 || kind == 1) return add_garbage(m, kind == 0);
     if (kind >= 2 && kind < 6) return add_policy(m);
+    if (kind == 26) return add_stranger(m);
     struct player *player = somebody(m);
     uint64_t balance = fold_balance(&m->chain, player->key.address);
     start(m, player, &tx);

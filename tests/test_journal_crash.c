@@ -533,7 +533,7 @@ int main(void)
     plan.per_cut = crash_share(20, 100, 2000);
     plan.again_every = crash_share(50, 20, 2);
     plan.per_again = crash_share(4, 6, 20);
-    plan.third_every = crash_share(1000, 400, 200);
+    plan.third_every = crash_share(1000, 400, 80);
     plan.seeds = crash_share(1, 2, 6);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,7 @@ static void ledger_refuses_records_beyond_the_parameter(void **state)
     uint8_t to[32] = {0xee};
     fold_params(&params);
     params.state_records_max = 1024;
+    params.gas_price_min = 0;
     fold_open(&chain, &params, NULL);
     /* Make accounts, one a transaction towards the end, until the ledger says no. */
     uint64_t made = 0;
@@ -149,16 +150,23 @@ static void ledger_refuses_records_beyond_the_parameter(void **state)
     assert_int_equal(fold_nonce(&chain, chain.keys[1].address), 1);
     assert_int_equal(chain.alarms, 0);
 
-    /* Not even the fees of a block find room. */
+    /* However full the state is, the fees of a block find room; a payer without a record does not. */
     struct store *store = ledger_store(chain.ledger);
     uint8_t key[balance_key_bytes_max] = {0xaa};
     for (; store_records(store) < 1024; key[1]++) {
         assert_int_equal(store_put(store, TABLE_BALANCE, key, to, balance_bytes_max), STATUS_OK);
     }
+    struct fold_key stranger;
+    fold_key_make(77, &stranger);
     fold_add_transfer(&chain, &chain.keys[1], 1, chain.keys[0].address, 1);
+    fold_tx_start(&chain, &tx, &stranger, 0);
+    tx.fee = 0;
+    fold_tx_transfer(&tx, chain.keys[0].address, ASSET_COIN, 1);
+    fold_add_tx(&chain, &tx);
     fold_apply(&chain);
-    assert_int_equal(fold_outcome(&chain, 0), OUTCOME_ACCOUNT_REFUSED);
-    assert_int_equal(fold_nonce(&chain, chain.keys[1].address), 1);
+    assert_int_equal(fold_outcome(&chain, 0), OUTCOME_OK);
+    assert_int_equal(fold_outcome(&chain, 1), OUTCOME_ACCOUNT_REFUSED);
+    assert_int_equal(fold_nonce(&chain, stranger.address), 0);
     fold_close(&chain);
 }
 
