@@ -36,6 +36,24 @@ static void partition(struct world *world)
     world->heal_us = world->now_us + 50000 + sim_below(world, 3000000);
 }
 
+/* As in Twins (Bano et al.): the machines fall into two or three groups, which change about once a round. */
+static void regroup(struct world *world)
+{
+    uint8_t group[SIM_MACHINES_MAX];
+    uint64_t groups = 2 + sim_below(world, 2);
+    world->report->faults[FAULT_PARTITION]++;
+    for (uint32_t i = 0; i < world->machine_count; i++) {
+        group[i] = (uint8_t)sim_below(world, groups);
+    }
+    for (uint32_t i = 0; i < world->machine_count; i++) {
+        for (uint32_t k = 0; k < world->machine_count; k++) {
+            world->blocked[i][k] = group[i] != group[k];
+        }
+    }
+    struct event event = {.kind = EVENT_FAULT};
+    events_push(world, event, sim_below(world, 2 * world->regroup_us));
+}
+
 static uint32_t any_machine(struct world *world)
 {
     return (uint32_t)sim_below(world, world->machine_count);
@@ -60,6 +78,10 @@ static void skew(struct world *world)
 void faults_event(struct world *world)
 {
     if (world->stable) return;
+    if (world->options.twins) {
+        regroup(world);
+        return;
+    }
     if (world->heal_us != 0 && world->now_us >= world->heal_us) {
         memset(world->blocked, 0, sizeof world->blocked);
         world->heal_us = 0;

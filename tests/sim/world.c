@@ -7,6 +7,7 @@
 
 #define GENESIS_TIME_US UINT64_C(1000000000)
 #define TROUBLE_MAX_US  UINT64_C(120000000) /* virtual time with faults */
+#define TWINS_MAX_US    UINT64_C(20000000)
 #define HEALING_MAX_US  UINT64_C(200000000) /* and after them, until everybody has caught up */
 #define HEALING_HEIGHTS 8
 #define EVENTS_MAX      UINT64_C(6000000)
@@ -159,6 +160,8 @@ static void world_open(struct world *world, const struct sim_options *options,
     world->judge = judge_open();
     world->base_latency_us = options->calm ? 100 : 100 + sim_below(world, 20000);
     world->chain_sync_us = sim_chance(world, 500) ? 50000 : 50000 + sim_below(world, 5000000);
+    world->regroup_us = world->base_latency_us * (2 + sim_below(world, 8));
+    if (sim_chance(world, 500)) world->regroup_us += sim_below(world, 400000);
     hash_start(&world->digest, HASH_DIGEST);
     uint8_t seed[8];
     store_u64(seed, options->seed);
@@ -295,7 +298,8 @@ void sim_run(const struct sim_options *options, struct sim_report *report)
         machine_start(world, i);
     }
     faults_begin(world);
-    run_until(world, options->heights, world->now_us + TROUBLE_MAX_US, false);
+    run_until(world, options->heights,
+              world->now_us + (options->twins ? TWINS_MAX_US : TROUBLE_MAX_US), false);
     faults_heal(world);
     uint64_t height = world->chain_count + HEALING_HEIGHTS;
     run_until(world, height, world->now_us + HEALING_MAX_US, true);

@@ -104,7 +104,7 @@ struct world {
     bool blocked[SIM_MACHINES_MAX][SIM_MACHINES_MAX]; /* from, to */
     uint64_t heal_us;                                 /* when the present partition ends */
     bool stable;                                      /* after GST: no faults any more */
-    uint64_t base_latency_us;
+    uint64_t base_latency_us, regroup_us;
     uint32_t restored;      /* the machine whose chain log may be replaced by an older copy */
     uint64_t chain_sync_us; /* how long a chain log may go without a sync */
     struct known *chain;    /* by height - 1 */
