@@ -76,6 +76,12 @@ static enum outcome quarantine(struct ledger *ledger, const struct context_mark 
     return OUTCOME_BLOCK_UNDONE;
 }
 
+static enum outcome charge_again(struct context *context, const struct tx_view *view, uint64_t gas)
+{
+    CHECK(context, charge(context, view, gas) == OUTCOME_OK, X1);
+    return OUTCOME_OK;
+}
+
 /* execute takes fee and nonce, then does the operations, all or none. */
 static enum outcome execute(struct ledger *ledger, const struct tx_view *view, uint64_t gas)
 {
@@ -92,8 +98,7 @@ static enum outcome execute(struct ledger *ledger, const struct tx_view *view, u
          * a transaction that succeeds needs no mark between them and its operations. */
         if (context->broken == INVARIANT_NONE && outcome != OUTCOME_OK) {
             context_undo(context, &start);
-            if (charge(context, view, gas) != OUTCOME_OK)
-                (void)context_break(context, INVARIANT_X1, "the fee cannot be taken again");
+            (void)charge_again(context, view, gas); /* the outcome stays the refusal */
         }
     }
     if (context->broken == INVARIANT_NONE &&

@@ -115,11 +115,11 @@ MUST_CHECK static inline enum status row_set_value(struct rows *rows, struct row
     return STATUS_OK;
 }
 
-/* row_is: the row's key is this one. Compilers compare a known length in place. */
+/* row_is: the row's key is this one. Compilers compare a known length, that of a balance's,
+ * in place. */
 static inline bool row_is(const struct rows *rows, const struct row *at, const uint8_t *key)
 {
     const void *own = at + 1;
-    if (rows->key_bytes == 32) return memcmp(own, key, 32) == 0;
     if (rows->key_bytes == 36) return memcmp(own, key, 36) == 0;
     return memcmp(own, key, rows->key_bytes) == 0;
 }
