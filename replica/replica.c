@@ -186,14 +186,9 @@ static void on_checkpoint(struct replica *replica, struct replica_outputs *outpu
                                        .epoch_qc = replica->epoch_qc.qc};
     memset(record.last_vote.signature, 0, 64);
     memset(record.last_timeout.signature, 0, 64);
-    uint8_t *bytes = replica_outbox(replica, checkpoint_record_bytes_max);
-    size_t count;
-    assert(bytes);
-    enum status status =
-        checkpoint_record_encode(&record, bytes, checkpoint_record_bytes_max, &count);
-    assert(status == STATUS_OK);
-    append_record(replica, RECORD_CHECKPOINT, replica->signed_round, (struct bytes){bytes, count},
-                  outputs);
+    struct bytes bytes;
+    OUTBOX_RECORD(replica, checkpoint_record, &record, &bytes);
+    append_record(replica, RECORD_CHECKPOINT, replica->signed_round, bytes, outputs);
 }
 
 static void on_tick(struct replica *replica, struct replica_outputs *outputs)

@@ -47,14 +47,10 @@ bool epoch_end_logged(struct replica *replica, const struct qc *qc, struct repli
 {
     if (!replica->started || replica->end_lsn != 0) return replica->end_lsn <= replica->durable_lsn;
     struct epoch_end_record record = {.epoch = qc->epoch, .qc = *qc};
-    uint8_t *bytes = replica_outbox(replica, epoch_end_record_bytes_max);
-    size_t count;
-    assert(bytes);
-    enum status status =
-        epoch_end_record_encode(&record, bytes, epoch_end_record_bytes_max, &count);
-    assert(status == STATUS_OK);
+    struct bytes bytes;
+    OUTBOX_RECORD(replica, epoch_end_record, &record, &bytes);
     replica->end_lsn = replica->next_lsn;
-    append_record(replica, RECORD_EPOCH, record.epoch, (struct bytes){bytes, count}, outputs);
+    append_record(replica, RECORD_EPOCH, record.epoch, bytes, outputs);
     return false;
 }
 

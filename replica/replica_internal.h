@@ -233,6 +233,18 @@ struct replica_output *replica_output_add(struct replica_outputs *outputs,
 void replica_halt(struct replica *replica, const char *text, struct replica_outputs *outputs);
 /* replica_outbox answers memory for `count` bytes that outputs of this step may lend, NULL: no more. */
 uint8_t *replica_outbox(struct replica *replica, size_t count);
+/* OUTBOX_RECORD: the canonical bytes of one of our own records, in memory that an output may lend; there is room
+ * for all records of a step. */
+#define OUTBOX_RECORD(replica, type, value, record)                                                \
+    do {                                                                                           \
+        uint8_t *record_at = replica_outbox((replica), type##_bytes_max);                          \
+        size_t record_bytes;                                                                       \
+        assert(record_at);                                                                         \
+        enum status record_status =                                                                \
+            type##_encode((value), record_at, type##_bytes_max, &record_bytes);                    \
+        assert(record_status == STATUS_OK);                                                        \
+        *(record) = (struct bytes){record_at, record_bytes};                                       \
+    } while (0)
 void replica_blame(uint32_t peer, const char *text, struct replica_outputs *outputs);
 /* replica_wake_at: the timer is due no later than then. */
 void replica_wake_at(struct replica *replica, uint64_t time_us);

@@ -25,14 +25,11 @@ void append_certificates(struct replica *replica, struct replica_outputs *output
                                  .qc = replica->high_qc.qc,
                                  .has_tc = needs_tc,
                                  .tc = replica->high_tc.tc};
-    uint8_t *bytes = replica_outbox(replica, cert_record_bytes_max);
-    size_t count;
-    assert(bytes);
-    enum status status = cert_record_encode(&record, bytes, cert_record_bytes_max, &count);
-    assert(status == STATUS_OK);
+    struct bytes bytes;
+    OUTBOX_RECORD(replica, cert_record, &record, &bytes);
     replica->logged_qc_round = qc_round;
     if (needs_tc) replica->logged_tc_round = replica->high_tc.tc.round;
-    append_record(replica, RECORD_CERT, replica->round, (struct bytes){bytes, count}, outputs);
+    append_record(replica, RECORD_CERT, replica->round, bytes, outputs);
 }
 
 /* ---- judging ---- */
@@ -96,16 +93,13 @@ static void log_vote(struct replica *replica, struct tree_block *block, bool own
                                  .reserve_round = replica->reserve_round,
                                  .has_lock = own_lock,
                                  .lock = replica->lock.qc};
-    uint8_t *bytes = replica_outbox(replica, vote_record_bytes_max);
-    size_t count;
-    assert(bytes);
-    enum status status = vote_record_encode(&record, bytes, vote_record_bytes_max, &count);
-    assert(status == STATUS_OK);
+    struct bytes bytes;
+    OUTBOX_RECORD(replica, vote_record, &record, &bytes);
     block->lsn = replica->next_lsn;
     append_record(replica, RECORD_BLOCK, block->point.height, tree_bytes(block), outputs);
     replica->last_vote_lsn = replica->next_lsn;
     replica->last_vote_reserve = replica->reserve_round;
-    append_record(replica, RECORD_VOTE, block->point.round, (struct bytes){bytes, count}, outputs);
+    append_record(replica, RECORD_VOTE, block->point.round, bytes, outputs);
     replica->vote = (struct intent){.wanted = true, .lsn = replica->last_vote_lsn};
 }
 

@@ -149,14 +149,11 @@ static void reserve(struct replica *replica, struct replica_outputs *outputs)
     if (replica->reserve_round < replica->round) replica->reserve_round = replica->round;
     struct reserve_record record = {.epoch = replica->config.epoch.number,
                                     .reserve_round = replica->reserve_round};
-    uint8_t *bytes = replica_outbox(replica, reserve_record_bytes_max);
-    size_t count;
-    assert(bytes);
-    enum status status = reserve_record_encode(&record, bytes, reserve_record_bytes_max, &count);
-    assert(status == STATUS_OK);
+    struct bytes bytes;
+    OUTBOX_RECORD(replica, reserve_record, &record, &bytes);
     replica->reserve_lsn = replica->propose.lsn = replica->next_lsn;
     replica->reserve_lsn_round = replica->reserve_round;
-    append_record(replica, RECORD_RESERVE, replica->round, (struct bytes){bytes, count}, outputs);
+    append_record(replica, RECORD_RESERVE, replica->round, bytes, outputs);
 }
 
 enum status propose_body(struct replica *replica, struct bytes body_bytes,

@@ -144,15 +144,12 @@ static void time_out(struct replica *replica, struct replica_outputs *outputs)
     if (replica->reserve_round < replica->round + 1) replica->reserve_round = replica->round + 1;
     struct timeout_record record = {.timeout = replica->last_timeout,
                                     .reserve_round = replica->reserve_round};
-    uint8_t *bytes = replica_outbox(replica, timeout_record_bytes_max);
-    size_t count;
-    assert(bytes);
-    enum status status = timeout_record_encode(&record, bytes, timeout_record_bytes_max, &count);
-    assert(status == STATUS_OK);
+    struct bytes bytes;
+    OUTBOX_RECORD(replica, timeout_record, &record, &bytes);
     replica->last_timeout_lsn = replica->next_lsn;
     replica->last_timeout_reserve = replica->reserve_round;
     replica->timeout = (struct intent){.wanted = true, .lsn = replica->next_lsn};
-    append_record(replica, RECORD_TIMEOUT, replica->round, (struct bytes){bytes, count}, outputs);
+    append_record(replica, RECORD_TIMEOUT, replica->round, bytes, outputs);
 }
 
 void round_consider_timeout(struct replica *replica, struct replica_outputs *outputs)
