@@ -2,6 +2,8 @@
  *
  *   replica.c           the step: inputs recorded, then everything that has become possible
  *   replica_receive.c   messages: what is looked at, what is verified, what it changes then
+ *   replica_block.c     blocks that arrive
+ *   replica_verify.c    the signatures that are still to be verified
  *   replica_collect.c   votes to a QC, timeouts to a TC, offences
  *   replica_round.c     certificates move rounds; deadlines, timeouts, the timer
  *   replica_tree.c      blocks above the committed head, commits
@@ -23,6 +25,7 @@
 #define PEER_NONE          UINT32_MAX
 #define BALLOTS_MAX        64 /* rounds whose votes and proposals are remembered, a power of two */
 #define TIMEOUTS_MAX       16 /* rounds whose timeouts are, likewise */
+#define ROUNDS_AHEAD       32 /* of votes and proposals that are taken */
 #define FETCHES_MAX        8
 #define PARKED_SMALL       1024 /* messages that wait for their signatures */
 #define PARKED_LARGE       64
@@ -35,6 +38,8 @@
 
 _Static_assert(FETCH_WINDOW + MESSAGE_RANGE_MAX + 32 < REPLICA_TREE_MAX,
                "the tree holds the window");
+
+_Static_assert(ROUNDS_AHEAD <= BALLOTS_MAX / 2, "the ring keeps as many rounds behind as ahead");
 
 enum block_stage {
     BLOCK_FREE,
@@ -251,13 +256,47 @@ void replica_wake_at(struct replica *replica, uint64_t time_us);
 bool replica_is_alone(const struct replica *replica); /* a set of one: no peers, no timeouts */
 bool replica_may_sign(const struct replica *replica);
 
+/* ---- replica_verify.c: gathers what an OUTPUT_VERIFY of this step asks for ---- */
+uint8_t *verify_message(struct replica *replica); /* room for signed bytes, NULL: used up */
+void verify_add(struct replica *replica, const uint8_t *key, const uint8_t *message, size_t count,
+                const uint8_t *signature);
+void verify_vote(struct replica *replica, const struct vote *vote, const uint8_t *signature);
+void verify_timeout(struct replica *replica, const struct timeout *timeout,
+                    const uint8_t *signature);
+void verify_qc(struct replica *replica, const struct qc *qc, const struct validator_set *set);
+void verify_tc(struct replica *replica, const struct tc *tc);
+/* verify_ask hands the gathered checks out; 0: there is nothing to verify. */
+uint64_t verify_ask(struct replica *replica, struct replica_outputs *outputs);
+/* qc_fits, tc_fits: a certificate of this epoch, well formed but for its signatures; a TC beside a QC of
+ * qc_round or one that is known. */
+bool qc_fits(const struct replica *replica, const struct qc *qc);
+bool tc_fits(const struct replica *replica, const struct tc *tc, uint64_t qc_round);
+
 /* ---- replica_receive.c ---- */
+enum look {
+    LOOK_BAD,   /* no honest peer sends this */
+    LOOK_DONE,  /* nothing in it is worth a signature check */
+    LOOK_CHECK, /* to be accepted when the checks hold */
+};
+
+/* receive_small looks at a message without a block; receive_tell tells a peer of another epoch or round
+ * where we stand, or asks it. */
+enum look receive_small(struct replica *replica, uint32_t peer, struct bytes bytes,
+                        struct replica_outputs *outputs);
+void receive_tell(struct replica *replica, uint32_t peer, uint64_t epoch,
+                  struct replica_outputs *outputs);
 void receive_message(struct replica *replica, uint32_t peer, struct bytes bytes,
                      struct replica_outputs *outputs);
 void receive_verified(struct replica *replica, uint64_t verify_id, bool good,
                       struct replica_outputs *outputs);
 void receive_drop_all(struct replica *replica); /* of an epoch that is over */
 void receive_peer(struct replica *replica, uint32_t peer, bool up, struct replica_outputs *outputs);
+
+/* ---- replica_block.c: `signature` of the round's leader, or NULL ---- */
+enum look receive_block(struct replica *replica, uint32_t peer, const uint8_t *signature,
+                        struct bytes bytes, struct replica_outputs *outputs);
+void receive_block_verified(struct replica *replica, uint32_t slot, bool good,
+                            struct replica_outputs *outputs);
 
 /* ---- replica_collect.c: all of it is given verified signatures ---- */
 /* collect_vote counts a vote; a quorum becomes a certificate. */

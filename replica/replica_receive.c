@@ -6,121 +6,6 @@
 
 #include "replica/replica_internal.h"
 
-enum look {
-    LOOK_BAD,   /* no honest peer sends this */
-    LOOK_DONE,  /* nothing in it is worth a signature check */
-    LOOK_CHECK, /* to be accepted when the checks hold */
-};
-
-#define ROUNDS_AHEAD 32 /* of votes that are taken, below BALLOTS_MAX / 2 + 1 */
-
-_Static_assert(ROUNDS_AHEAD <= BALLOTS_MAX / 2, "the ring keeps as many rounds behind as ahead");
-
-/* ---- signatures to verify ---- */
-
-static uint8_t *check_message(struct replica *replica)
-{
-    if (replica->check_message_count == CHECKS_MAX) return NULL;
-    return replica->check_messages[replica->check_message_count++];
-}
-
-static void add_check(struct replica *replica, const uint8_t *key, const uint8_t *message,
-                      size_t count, const uint8_t *signature)
-{
-    assert(replica->check_count < CHECKS_MAX);
-    replica->checks[replica->check_count++] =
-        (struct replica_check_item){key, {message, count}, signature};
-}
-
-static void check_vote(struct replica *replica, const struct vote *vote, const uint8_t *signature)
-{
-    uint8_t *message = check_message(replica);
-    assert(message);
-    vote_signed_bytes(replica->config.genesis_id, vote, message);
-    add_check(replica, replica->config.epoch.set.key[vote->voter], message, VOTE_SIGNED_BYTES,
-              signature);
-}
-
-static void check_timeout(struct replica *replica, const struct timeout *timeout,
-                          const uint8_t *signature)
-{
-    uint8_t *message = check_message(replica);
-    assert(message);
-    timeout_signed_bytes(replica->config.genesis_id, timeout->epoch, timeout->round,
-                         timeout->hqc_round, message);
-    add_check(replica, replica->config.epoch.set.key[timeout->voter], message, TIMEOUT_SIGNED_BYTES,
-              signature);
-}
-
-/* check_qc asks for the signatures of a QC that are not known. All share one message. */
-static void check_qc(struct replica *replica, const struct qc *qc, const struct validator_set *set)
-{
-    struct vote vote;
-    uint8_t *message = NULL;
-    const uint8_t *signature = qc->signatures.at;
-    qc_vote(qc, &vote);
-    for (uint16_t i = 0; i < set->count; i++) {
-        if (!(qc->bitmap.at[i / 8] >> (i % 8) & 1)) continue;
-        vote.voter = i;
-        memcpy(vote.signature, signature, 64);
-        bool known = qc->epoch == replica->config.epoch.number && collect_has_vote(replica, &vote);
-        if (!known) {
-            if (!message) {
-                message = check_message(replica);
-                assert(message);
-                vote_signed_bytes(replica->config.genesis_id, &vote, message);
-            }
-            add_check(replica, set->key[i], message, VOTE_SIGNED_BYTES, signature);
-        }
-        signature += 64;
-    }
-}
-
-static void check_tc(struct replica *replica, const struct tc *tc)
-{
-    struct reader r = list_reader(&tc->entries);
-    for (uint32_t i = 0; i < tc->entries.count; i++) {
-        struct tc_entry entry;
-        const uint8_t *at = r.at;
-        tc_entry_read(&r, &entry);
-        struct timeout timeout = {.epoch = tc->epoch,
-                                  .round = tc->round,
-                                  .hqc_round = entry.hqc_round,
-                                  .voter = entry.voter};
-        memcpy(timeout.signature, entry.signature, 64);
-        if (!collect_has_timeout(replica, &timeout))
-            check_timeout(replica, &timeout, at + tc_entry_bytes_max - 64);
-    }
-}
-
-/* ask_checks hands the gathered checks out; 0: there is nothing to verify. */
-static uint64_t ask_checks(struct replica *replica, struct replica_outputs *outputs)
-{
-    if (replica->check_count == 0) return 0;
-    struct replica_output *output = replica_output_add(outputs, OUTPUT_VERIFY);
-    output->verify_id = replica->next_verify_id++;
-    output->checks = replica->checks;
-    output->count = replica->check_count;
-    return output->verify_id;
-}
-
-/* ---- certificates of this epoch, without signatures ---- */
-
-static bool qc_fits(const struct replica *replica, const struct qc *qc)
-{
-    return qc->epoch == replica->config.epoch.number &&
-           qc_check(qc, &replica->config.epoch.set) == STATUS_OK;
-}
-
-static bool tc_fits(const struct replica *replica, const struct tc *tc, uint64_t qc_round)
-{
-    uint64_t max_hqc;
-    uint64_t known = replica->has_high_qc ? replica->high_qc.qc.round : 0;
-    return tc->epoch == replica->config.epoch.number &&
-           tc_check(tc, &replica->config.epoch.set, &max_hqc) == STATUS_OK &&
-           max_hqc <= (qc_round > known ? qc_round : known);
-}
-
 /* A certificate is news if it opens a round or commits a block. */
 static bool qc_is_news(const struct replica *replica, const struct qc *qc)
 {
@@ -156,8 +41,8 @@ void receive_drop_all(struct replica *replica)
 
 /* A peer of an earlier epoch is told how that ended, one of a later epoch is asked where it stands; a
  * peer in an earlier round is told what opened ours. Not too often. */
-static void tell(struct replica *replica, uint32_t peer, uint64_t epoch,
-                 struct replica_outputs *outputs)
+void receive_tell(struct replica *replica, uint32_t peer, uint64_t epoch,
+                  struct replica_outputs *outputs)
 {
     struct peer *to = &replica->peers[peer];
     struct standing heard = {.epoch = epoch};
@@ -213,9 +98,9 @@ static enum look look_vote(struct replica *replica, struct parked *parked, struc
     if (verified) {
         accept_vote(replica, &vote, outputs);
     } else if (vote.epoch != replica->config.epoch.number) {
-        tell(replica, parked->peer, vote.epoch, outputs);
+        receive_tell(replica, parked->peer, vote.epoch, outputs);
     } else if (vote_fits(replica, &vote)) {
-        check_vote(replica, &vote, body.at + body.count - 64);
+        verify_vote(replica, &vote, body.at + body.count - 64);
         return LOOK_CHECK;
     }
     return LOOK_DONE;
@@ -276,18 +161,18 @@ static enum look look_timeout(struct replica *replica, struct parked *parked, st
         return LOOK_DONE;
     }
     if (message.timeout.epoch != replica->config.epoch.number) {
-        tell(replica, parked->peer, message.timeout.epoch, outputs);
+        receive_tell(replica, parked->peer, message.timeout.epoch, outputs);
         return LOOK_DONE;
     }
     if (!timeout_fits(replica, &message)) return LOOK_BAD;
     if (message.timeout.round < replica->round)
-        tell(replica, parked->peer, message.timeout.epoch, outputs);
+        receive_tell(replica, parked->peer, message.timeout.epoch, outputs);
     if (!timeout_is_news(replica, &message) || collect_has_timeout(replica, &message.timeout))
         return LOOK_DONE;
     /* The message begins with the timeout, whose signature ends it. */
-    check_timeout(replica, &message.timeout, body.at + timeout_bytes_max - 64);
-    if (message.has_high_qc) check_qc(replica, &message.high_qc, &replica->config.epoch.set);
-    if (message.has_entry_tc) check_tc(replica, &message.entry_tc);
+    verify_timeout(replica, &message.timeout, body.at + timeout_bytes_max - 64);
+    if (message.has_high_qc) verify_qc(replica, &message.high_qc, &replica->config.epoch.set);
+    if (message.has_entry_tc) verify_tc(replica, &message.entry_tc);
     return LOOK_CHECK;
 }
 
@@ -345,14 +230,14 @@ static void check_standing(struct replica *replica, const struct standing *stand
                            struct bytes body)
 {
     const struct validator_set *set = &replica->config.epoch.set;
-    if (uses & USE_HIGH_QC) check_qc(replica, &standing->high_qc, set);
-    if (uses & USE_HIGH_TC) check_tc(replica, &standing->high_tc);
-    if (uses & USE_COMMIT_QC) check_qc(replica, &standing->commit_qc, set);
+    if (uses & USE_HIGH_QC) verify_qc(replica, &standing->high_qc, set);
+    if (uses & USE_HIGH_TC) verify_tc(replica, &standing->high_tc);
+    if (uses & USE_COMMIT_QC) verify_qc(replica, &standing->commit_qc, set);
     /* The two options end the message, each a byte and, if that is 1, the value. */
     const uint8_t *end = body.at + body.count;
     const uint8_t *vote_end = end - (standing->has_your_timeout ? 1 + timeout_bytes_max : 1);
-    if (uses & USE_VOTE) check_vote(replica, &standing->your_vote, vote_end - 64);
-    if (uses & USE_TIMEOUT) check_timeout(replica, &standing->your_timeout, end - 64);
+    if (uses & USE_VOTE) verify_vote(replica, &standing->your_vote, vote_end - 64);
+    if (uses & USE_TIMEOUT) verify_timeout(replica, &standing->your_timeout, end - 64);
 }
 
 static void answer(struct replica *replica, uint32_t peer, const struct standing *asked,
@@ -390,216 +275,6 @@ static enum look look_standing(struct replica *replica, struct parked *parked, s
     parked->uses = uses;
     check_standing(replica, &standing, uses, body);
     return uses != 0 ? LOOK_CHECK : LOOK_DONE;
-}
-
-/* ---- blocks ---- */
-
-/* header_fits: an own place above the head, in this epoch, by the leader of its round. */
-static bool header_fits(const struct replica *replica, const struct header *header)
-{
-    return header->epoch == replica->config.epoch.number &&
-           header->round > (replica->head.epoch == header->epoch ? replica->head.round : 0) &&
-           header->height > replica->head.height &&
-           header->proposer == leader_of(replica->leaders, header->round) &&
-           header->body_bytes <= replica->config.epoch.body_bytes_max;
-}
-
-/* justify_fits is what of justify_check needs no parent: the certificates are well formed and of the
- * rounds that the header names. */
-static bool justify_fits(const struct replica *replica, const struct header *header,
-                         const struct justify *justify)
-{
-    if (justify->kind == 1) {
-        return justify_check(&replica->base, header, justify, &replica->rules) == STATUS_OK;
-    }
-    const struct qc *qc = &justify->qc;
-    if (!justify->has_qc || !qc_fits(replica, qc) || qc->round != header->parent_round ||
-        qc->height + 1 != header->height ||
-        memcmp(qc->block_id, header->parent_id, HASH_BYTES) != 0) {
-        return false;
-    }
-    if (header->round <= header->parent_round ||
-        justify->has_tc != (header->round > header->parent_round + 1)) {
-        return false;
-    }
-    uint64_t max_hqc;
-    return !justify->has_tc ||
-           (justify->tc.epoch == header->epoch && justify->tc.round == header->round - 1 &&
-            tc_check(&justify->tc, &replica->config.epoch.set, &max_hqc) == STATUS_OK &&
-            max_hqc <= qc->round);
-}
-
-static void check_justify(struct replica *replica, const struct justify *justify)
-{
-    const struct chain_epoch *epoch = &replica->config.epoch;
-    if (justify->has_qc)
-        check_qc(replica, &justify->qc, justify->kind == 1 ? &epoch->set_before : &epoch->set);
-    if (justify->has_tc) check_tc(replica, &justify->tc);
-}
-
-/* The certificates of a block are as good as any other message's; a kind-1 one is of the epoch before. */
-static void use_justify(struct replica *replica, const struct justify *justify,
-                        struct replica_outputs *outputs)
-{
-    if (justify->kind == 0) round_certified(replica, &justify->qc, outputs);
-    if (justify->has_tc) round_failed(replica, &justify->tc, outputs);
-    if (justify->kind == 1 && justify->has_qc && !replica->has_epoch_qc) {
-        qc_keep(&replica->epoch_qc, &justify->qc);
-        replica->has_epoch_qc = true;
-    }
-}
-
-/* accept_block: all signatures hold. Only now the body is hashed, so that nobody but the round's leader,
- * or whom we asked, can make us do that. */
-static void accept_block(struct replica *replica, uint32_t slot, struct replica_outputs *outputs)
-{
-    struct tree_block *kept = &replica->tree[slot];
-    struct block block;
-    uint8_t id[HASH_BYTES];
-    struct bytes bytes = tree_bytes(kept);
-    kept->verify_id = 0;
-    if (!header_fits(replica, &kept->header) ||
-        block_open(bytes.at, bytes.count, &block, id) != STATUS_OK) {
-        replica_blame(kept->peer, "a block whose body is not what its header says", outputs);
-        tree_free(replica, slot);
-        return;
-    }
-    kept->stage = BLOCK_ORPHAN;
-    if (kept->proposed)
-        collect_proposal(replica, &kept->header, kept->id, kept->message + 1, outputs);
-    const struct qc *high = &replica->high_qc.qc;
-    kept->certified =
-        (replica->has_high_qc && memcmp(high->block_id, id, HASH_BYTES) == 0) ||
-        (replica->has_pending && memcmp(replica->pending.qc.commit_id, id, HASH_BYTES) == 0);
-    use_justify(replica, &block.justify, outputs);
-}
-
-static void check_proposal(struct replica *replica, const struct tree_block *block)
-{
-    uint8_t *message = check_message(replica);
-    assert(message);
-    proposal_signed_bytes(replica->config.genesis_id, block->header.epoch, block->header.round,
-                          block->id, message);
-    add_check(replica, replica->config.epoch.set.key[block->header.proposer], message,
-              PROPOSAL_SIGNED_BYTES, block->message + 1);
-}
-
-static void keep_block(struct replica *replica, uint32_t peer, const struct header *header,
-                       const uint8_t id[HASH_BYTES], const uint8_t *signature, struct bytes bytes,
-                       struct replica_outputs *outputs)
-{
-    uint32_t slot;
-    struct tree_block *block = tree_take(replica, header->height, &slot);
-    if (!block) return;
-    memcpy(block->message + MESSAGE_BLOCK_AT, bytes.at, bytes.count);
-    block->count = bytes.count;
-    block->header = *header;
-    block->peer = peer;
-    memcpy(block->id, id, HASH_BYTES);
-    if (signature) {
-        block->proposed = true;
-        memcpy(block->message + 1, signature, 64);
-        check_proposal(replica, block);
-    }
-    struct justify justify;
-    tree_justify(block, &justify);
-    check_justify(replica, &justify);
-    block->verify_id = ask_checks(replica, outputs);
-    if (block->verify_id == 0) accept_block(replica, slot, outputs);
-}
-
-/* A block that came by request gets its leader's signature later: it may still be voted for. */
-static void add_signature(struct replica *replica, struct tree_block *block,
-                          const uint8_t *signature, struct replica_outputs *outputs)
-{
-    if (block->proposed || block->verify_id != 0 || block->header.round < replica->round) return;
-    memcpy(block->message + 1, signature, 64);
-    check_proposal(replica, block);
-    block->verify_id = ask_checks(replica, outputs);
-}
-
-/* A leader's second proposal of a round is heard once, as evidence. */
-static bool is_repeated_offence(const struct replica *replica, const struct header *header,
-                                const uint8_t id[HASH_BYTES])
-{
-    const struct ballots *ballots = ballots_find(replica, header->round);
-    bool second = ballots && ballots->proposed && memcmp(ballots->proposal_id, id, HASH_BYTES) != 0;
-    return second && (replica->offences[header->proposer] & (1u << (EVIDENCE_PROPOSALS - 1)));
-}
-
-static enum look receive_small(struct replica *replica, uint32_t peer, struct bytes bytes,
-                               struct replica_outputs *outputs);
-
-/* The first block of the next epoch carries the certificate that ends this one: heard as the standing that
- * would have said so. */
-static enum look hear_epoch_end(struct replica *replica, uint32_t peer,
-                                const struct justify *justify, struct replica_outputs *outputs)
-{
-    struct standing standing = {.epoch = replica->config.epoch.number + 1,
-                                .committed_height = replica->peers[peer].height,
-                                .has_commit_qc = true,
-                                .commit_qc = justify->qc};
-    uint8_t *bytes = replica_outbox(replica, 1 + standing_bytes_max);
-    size_t count;
-    if (!bytes) return LOOK_DONE;
-    bytes[0] = MESSAGE_STANDING;
-    enum status status = standing_encode(&standing, bytes + 1, standing_bytes_max, &count);
-    assert(status == STATUS_OK);
-    return receive_small(replica, peer, (struct bytes){bytes, 1 + count}, outputs);
-}
-
-static enum look look_block(struct replica *replica, uint32_t peer, const uint8_t *signature,
-                            struct bytes bytes, struct replica_outputs *outputs)
-{
-    struct header header;
-    struct justify justify;
-    uint8_t id[HASH_BYTES], hash[HASH_BYTES];
-    struct reader r = reader_of(bytes.at, bytes.count);
-    if (bytes.count > replica->block_bytes_max) return LOOK_BAD;
-    header_read(&r, &header);
-    justify_read(&r, &justify);
-    if (r.status != STATUS_OK || r.left != header.body_bytes) return LOOK_BAD;
-    block_id_of(&header, id);
-    bool wanted = fetch_wants(replica, peer, id, header.height);
-    if (wanted) fetch_got(replica, peer, id, header.height);
-    if (header.epoch == replica->config.epoch.number + 1 && justify.kind == 1 && justify.has_qc &&
-        !replica->ended) {
-        return hear_epoch_end(replica, peer, &justify, outputs);
-    }
-    if (header.epoch != replica->config.epoch.number && !wanted)
-        tell(replica, peer, header.epoch, outputs);
-    if (!header_fits(replica, &header)) return LOOK_DONE; /* old, or of another epoch */
-    justify_hash_of(&justify, hash);
-    if (memcmp(hash, header.justify_hash, HASH_BYTES) != 0) return LOOK_BAD;
-    if (!justify_fits(replica, &header, &justify)) return LOOK_BAD;
-    bool late = header.round + ROUNDS_AHEAD <= replica->round;
-    if (!wanted && (!signature || late || is_repeated_offence(replica, &header, id)))
-        return LOOK_DONE;
-    uint32_t known = tree_find(replica, id);
-    if (known == TREE_NONE) {
-        keep_block(replica, peer, &header, id, signature, bytes, outputs);
-        known = tree_find(replica, id);
-    } else if (signature) {
-        add_signature(replica, &replica->tree[known], signature, outputs);
-    }
-    if (known != TREE_NONE && wanted) replica->tree[known].fetched = true;
-    return LOOK_DONE;
-}
-
-static void block_verified(struct replica *replica, uint32_t slot, bool good,
-                           struct replica_outputs *outputs)
-{
-    struct tree_block *block = &replica->tree[slot];
-    block->verify_id = 0;
-    if (block->stage != BLOCK_CHECKING) { /* the leader's signature alone */
-        block->proposed = good;
-        if (good) collect_proposal(replica, &block->header, block->id, block->message + 1, outputs);
-    } else if (good) {
-        accept_block(replica, slot, outputs);
-    } else {
-        replica_blame(block->peer, "a block with a signature that does not verify", outputs);
-        tree_free(replica, slot);
-    }
 }
 
 /* ---- requests ---- */
@@ -652,8 +327,8 @@ static enum look look_parked(struct replica *replica, struct parked *parked,
 }
 
 /* What needs signatures is looked at in its parked copy, which the checks point into. */
-static enum look receive_small(struct replica *replica, uint32_t peer, struct bytes bytes,
-                               struct replica_outputs *outputs)
+enum look receive_small(struct replica *replica, uint32_t peer, struct bytes bytes,
+                        struct replica_outputs *outputs)
 {
     if (bytes.count > MESSAGE_SMALL_BYTES_MAX) return LOOK_BAD;
     struct parked *parked = find_place(replica, peer, bytes.count);
@@ -663,7 +338,7 @@ static enum look receive_small(struct replica *replica, uint32_t peer, struct by
     parked->peer = peer;
     enum look look = look_parked(replica, parked, outputs, false);
     if (look != LOOK_CHECK) return look;
-    uint64_t verify_id = ask_checks(replica, outputs);
+    uint64_t verify_id = verify_ask(replica, outputs);
     if (verify_id == 0) return look_parked(replica, parked, outputs, true);
     parked->verify_id = verify_id;
     replica->peers[peer].parked++;
@@ -683,7 +358,7 @@ void receive_message(struct replica *replica, uint32_t peer, struct bytes bytes,
         bool is_proposal = kind == MESSAGE_PROPOSAL;
         if (bytes.count > MESSAGE_BLOCK_AT && (is_proposal || memcmp(body.at, ZERO, 64) == 0)) {
             struct bytes block = {bytes.at + MESSAGE_BLOCK_AT, bytes.count - MESSAGE_BLOCK_AT};
-            look = look_block(replica, peer, is_proposal ? body.at : NULL, block, outputs);
+            look = receive_block(replica, peer, is_proposal ? body.at : NULL, block, outputs);
         }
     } else if (kind == MESSAGE_GET_BLOCK) {
         look = look_get_block(replica, peer, body, outputs);
@@ -713,7 +388,7 @@ void receive_verified(struct replica *replica, uint64_t verify_id, bool good,
     for (uint32_t i = 0; i < replica->tree_end; i++) {
         if (replica->tree[i].stage == BLOCK_FREE || replica->tree[i].verify_id != verify_id)
             continue;
-        block_verified(replica, i, good, outputs);
+        receive_block_verified(replica, i, good, outputs);
         return;
     }
 }
