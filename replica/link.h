@@ -1,0 +1,99 @@
+/* replica/link.h - one connection to a peer: handshake, encrypted frames, urgency. Sans-IO.
+ *
+ * Bytes in, messages out; messages in, bytes out. No clock, socket or random source inside: the owner
+ * brings the ephemeral secret and closes the connection after any failure.
+ *
+ *   handshake, sign-then-bind (D dials, L listens):
+ *     1. D -> L: magic, lowest and highest version, genesis id, ephemeral X25519 key
+ *     2. L -> D: version, ephemeral key; then encrypted: identity
+ *     3. D -> L: encrypted: identity
+ *   identity = network key (Ed25519) | claim | signature over tag, role and the hash of all bytes before
+ *
+ * The network key names a node; it signs nothing but handshakes. A claim binds it to a consensus key
+ * (signed by that one over the chain and the network key), so that validators can be told from others; a
+ * claim that does not hold fails the handshake.
+ *
+ * After the handshake each direction is a crypto_secretstream. A frame is length u16 | ciphertext of
+ * (urgency and last-flag u8, part of a message); at most LINK_FRAME_BYTES, the length is authenticated with
+ * the frame. Messages are cut into frames, and the next frame is always of the most urgent message that
+ * waits: a vote is never behind more than one frame of a block. Frames of one urgency are in order, those of
+ * different urgencies interleave.
+ *
+ * Bounds: LINK_HELLO_BYTES_MAX before authentication; after it one growing buffer for each urgency, as large
+ * as what has arrived (never by a claimed length) and at most message_bytes_max of that urgency.
+ */
+#ifndef CAIRN_REPLICA_LINK_H
+#define CAIRN_REPLICA_LINK_H
+
+#include "log/hash.h"
+#include "replica/net.h"
+
+#define LINK_VERSION         1
+#define LINK_FRAME_BYTES     16384 /* on the wire, with length and tag */
+#define LINK_HELLO_BYTES_MAX 1024
+
+/* Binds a consensus key to a network key. All zero: no claim. */
+struct link_claim {
+    uint8_t consensus_key[32];
+    uint8_t signature[64]; /* of consensus_key, over link_claim_signed_bytes */
+};
+#define LINK_CLAIM_SIGNED_BYTES 72 /* "cairn nk" | genesis id | network key */
+void link_claim_signed_bytes(const uint8_t genesis_id[HASH_BYTES], const uint8_t network_key[32],
+                             uint8_t out[LINK_CLAIM_SIGNED_BYTES]);
+
+struct link_options {
+    uint8_t genesis_id[HASH_BYTES];
+    const uint8_t *secret_key; /* [64] Ed25519 network key, borrowed for the link's life */
+    struct link_claim claim;   /* our own */
+    bool dials;                /* else listens */
+    uint8_t ephemeral[32];     /* random, used once, wiped after the handshake */
+    bool peer_is_known;        /* the dialled address came with a key: */
+    uint8_t peer_key[32];      /* nobody else may answer */
+    size_t
+        message_bytes_max[NET_URGENCIES]; /* of messages received; longer ones are STATUS_RANGE */
+    size_t queue_bytes_max
+        [NET_URGENCIES]; /* that wait to be sent; at least one message may always wait */
+};
+
+struct link;
+
+/* link_open: STATUS_NO_MEMORY. */
+MUST_CHECK enum status link_open(struct link **link, const struct link_options *options);
+void link_close(struct link *link);
+
+/* link_receive takes bytes as they came from the socket, in any cut. STATUS_WRONG_CHAIN, STATUS_UNSUPPORTED
+ * (no common version), STATUS_BAD_SIGNATURE (identity, claim, or a frame that does not decrypt),
+ * STATUS_NONCANONICAL, STATUS_RANGE, STATUS_NO_MEMORY: close the connection. It stops when a whole message
+ * is there, *used tells how many bytes were taken: take the message, then bring the rest. */
+MUST_CHECK enum status link_receive(struct link *link, const uint8_t *bytes, size_t count,
+                                    size_t *used);
+
+/* link_take answers the message that is there, if one is; borrowed until the next link_receive. */
+bool link_take(struct link *link, struct bytes *message);
+
+/* link_ready: the handshake is done, the peer is who it says. */
+bool link_ready(const struct link *link);
+const uint8_t *link_peer_key(const struct link *link);           /* [32]; ready */
+const uint8_t *link_peer_consensus_key(const struct link *link); /* [32]; NULL: no claim; ready */
+
+/* A message that may wait in many links at once; counted references, one thread. */
+struct parcel;
+struct parcel *parcel_make(struct bytes message); /* one reference; NULL: no memory */
+void parcel_drop(struct parcel *parcel);
+
+/* link_queue adds a reference to the parcel. When the queue of its urgency is full, the oldest parcels that
+ * have not begun leave. Before link_ready nothing is queued. */
+void link_queue(struct link *link, enum net_urgency urgency, struct parcel *parcel);
+
+/* link_next writes what is to be sent next, handshake or whole frames, most urgent first, at most `capacity`
+ * (>= LINK_FRAME_BYTES) bytes; *count = 0: nothing. Once written it must be sent or the link be closed. */
+void link_next(struct link *link, uint8_t *out, size_t capacity, size_t *count);
+
+struct link_stats {
+    uint64_t messages_in, messages_out, bytes_in, bytes_out,
+        dropped;                     /* messages that left a full queue */
+    size_t queued_bytes, held_bytes; /* waiting to be sent; half received */
+};
+void link_stats(const struct link *link, struct link_stats *stats);
+
+#endif
