@@ -36,6 +36,7 @@ struct net_event {
     enum net_event_kind kind;
     uint32_t peer;
     const uint8_t *key; /* [32] network key of the peer; NET_UP */
+    bool is_validator;  /* its claim names a member of the set; NET_UP */
     struct bytes bytes; /* of a message; borrowed until the next call of the driver */
 };
 
@@ -43,6 +44,9 @@ struct net_driver {
     const char *name;
     /* send copies the message. NET_PEER_ALL: to every peer that is up. */
     void (*send)(void *self, uint32_t peer, enum net_urgency urgency, struct bytes message);
+    /* room: so many bytes more can wait for the peer, at this urgency, before anything is dropped. A message
+     * of any size may be sent while nothing waits. */
+    size_t (*room)(void *self, uint32_t peer, enum net_urgency urgency);
     /* take answers false when nothing has happened since. */
     bool (*take)(void *self, struct net_event *event);
     /* blame: the peer sent what no honest one sends; `text` is static. It is scored, and left alone for a
