@@ -62,7 +62,7 @@ SHAPE(fees_shape, "Fees",
       FIELD(U64, "gas_price_min", "base units for one gas"),
       FIELD(U64, "gas_tx", "for each transaction"), FIELD(U64, "gas_byte", "for each byte"),
       FIELD(U64, "gas_signature", "for each signature"),
-      FIELD(U64, "gas_transfer", "for a transfer"),
+      FIELD(U64, "gas_transfer", "for a transfer"), FIELD(U64, "gas_set_power", "for a set_power"),
       FIELD(U64, "valid_until_max_blocks", "how far ahead expiry may lie"),
       FIELD(NUMBER, "tx_bytes_max", "longest transaction"))
 
@@ -273,6 +273,7 @@ void handle_fees(struct request *request)
     json_set_u64(data, "gas_byte", params.gas_byte);
     json_set_u64(data, "gas_signature", params.gas_signature);
     json_set_u64(data, "gas_transfer", params.gas_transfer);
+    json_set_u64(data, "gas_set_power", params.gas_set_power);
     json_set_u64(data, "valid_until_max_blocks", params.valid_until_max_blocks);
     json_set_number(data, "tx_bytes_max", params.tx_bytes_max);
     reply_data(request, 200, data, &state.meta);

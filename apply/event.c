@@ -15,6 +15,7 @@ SCHEMA_DEFINE(event_parked, EVENT_PARKED_FIELDS, "a due item was undone and put 
 SCHEMA_DEFINE(event_block_undone, EVENT_BLOCK_UNDONE_FIELDS, "the block was undone")
 SCHEMA_DEFINE(event_epoch_ending, EVENT_EPOCH_ENDING_FIELDS, "the next epoch was frozen")
 SCHEMA_DEFINE(event_epoch_started, EVENT_EPOCH_STARTED_FIELDS, "an epoch started")
+SCHEMA_DEFINE(event_power_set, EVENT_POWER_SET_FIELDS, "a validator of the next set changed")
 
 #define X(number, upper, name, body)                                                               \
     _Static_assert((int)body##_bytes_max <= EVENT_BODY_BYTES_MAX, "an event can hold " #name);

@@ -13,6 +13,7 @@
 #ifndef CAIRN_APPLY_EVENT_H
 #define CAIRN_APPLY_EVENT_H
 
+#include "apply/genesis.h"
 #include "log/amount.h"
 #include "log/block.h"
 #include "log/schema.h"
@@ -94,6 +95,13 @@ SCHEMA_DECLARE(event_epoch_ending, EVENT_EPOCH_ENDING_FIELDS)
     F(U8, _, params_changed, 0, 1, NONE, "1: with other parameters")
 SCHEMA_DECLARE(event_epoch_started, EVENT_EPOCH_STARTED_FIELDS)
 
+#define EVENT_POWER_SET_FIELDS(F)                                                                  \
+    F(U16, _, operation, 0, UINT16_MAX, COUNT, "index of the operation in its transaction")        \
+    F(U64, _, epoch, 1, UINT64_MAX, NONE, "from this epoch on")                                    \
+    F(KEY, _, key, 0, 0, NONE, "consensus key")                                                    \
+    F(U64, _, power, 0, POWER_TOTAL_MAX, POWER, "voting weight; 0: removed")
+SCHEMA_DECLARE(event_power_set, EVENT_POWER_SET_FIELDS)
+
 /* X(number, upper, name, body) */
 #define EVENT_LIST(X)                                                                              \
     X(1, ISSUED, issued, event_issued)                                                             \
@@ -104,7 +112,8 @@ SCHEMA_DECLARE(event_epoch_started, EVENT_EPOCH_STARTED_FIELDS)
     X(6, PARKED, parked, event_parked)                                                             \
     X(7, BLOCK_UNDONE, block_undone, event_block_undone)                                           \
     X(8, EPOCH_ENDING, epoch_ending, event_epoch_ending)                                           \
-    X(9, EPOCH_STARTED, epoch_started, event_epoch_started)
+    X(9, EPOCH_STARTED, epoch_started, event_epoch_started)                                        \
+    X(10, POWER_SET, power_set, event_power_set)
 
 enum event_kind {
 #define X(number, upper, name, body) EVENT_##upper = number,

@@ -26,7 +26,7 @@ static const char *accounts_check(const struct list *accounts, u128 *sum)
     return r.status == STATUS_OK ? NULL : "range";
 }
 
-static const char *validators_check(const struct list *validators)
+const char *validators_check(const struct list *validators)
 {
     struct reader r = list_reader(validators);
     uint8_t last[32];

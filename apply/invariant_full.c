@@ -83,8 +83,21 @@ static bool validators_at(const struct store *store, uint64_t epoch, struct vali
     struct validators validators;
     if (!value.at || validators_decode(value.at, value.count, &validators) != STATUS_OK)
         return false;
+    if (validators_check(&validators.entries)) return false;
     validator_list_of(&validators.entries, set);
     return true;
+}
+
+/* check_next_set: what is still gathered for the next epoch is a set. */
+static void check_next_set(struct full_check *check, const struct store *store)
+{
+    static const uint8_t SLOT = 0;
+    struct validators next;
+    struct bytes value = store_get(store, TABLE_VALIDATORS_NEXT, &SLOT);
+    if (!value.at) return;
+    if (validators_decode(value.at, value.count, &next) != STATUS_OK ||
+        validators_check(&next.entries))
+        violated(check, INVARIANT_I42, "the set in the making is damaged");
 }
 
 static void check_epoch(struct full_check *check, const struct store *store,
@@ -136,6 +149,7 @@ static void check_chain(struct full_check *check, const struct store *store)
         frontier.nodes.count != (size_t)__builtin_popcountll(frontier.count) * HASH_BYTES)
         violated(check, INVARIANT_I42, "the frontier does not have one leaf for each block");
     check_epoch(check, store, &head);
+    check_next_set(check, store);
 }
 
 enum status invariant_check_all(struct store *store,

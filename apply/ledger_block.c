@@ -1,5 +1,6 @@
 /* The end of a block: fees, epochs, history. */
 #include "apply/ledger_internal.h"
+#include "apply/next_set.h"
 
 static const uint8_t SLOT[1] = {0};
 
@@ -150,56 +151,71 @@ static enum outcome put_params(struct context *context, uint16_t table, const ui
     return context_put(context, table, key, value, writer_bytes(&w));
 }
 
-/* freeze_with writes the next epoch's set and parameters and announces them by hash. The set is that of
- * the running epoch: staking changes it in its own module, before this runs. */
-static enum outcome freeze_with(struct ledger *ledger, const struct params *next)
+/* freeze_with writes the next epoch's set and parameters and announces them by hash. */
+static enum outcome freeze_with(struct ledger *ledger, const struct validator_list *set,
+                                const struct params *next)
 {
     static const uint8_t NEXT[1] = {PARAMS_NEXT};
     struct context *context = &ledger->context;
-    struct validators validators;
-    CHECK(context, set_of(context->store, ledger->epoch.number, &validators), I5);
-    struct validator_list set;
-    validator_list_of(&validators.entries, &set);
-
     uint8_t key[epoch_key_bytes_max], value[validators_bytes_max];
-    struct writer w = writer_of(value, sizeof value);
-    validators_write(&w, &validators);
+    size_t count = next_set_encode(set, value);
     store_u64(key, ledger->epoch.number + 1);
-    enum outcome outcome = context_put(context, TABLE_VALIDATORS, key, value, writer_bytes(&w));
+    enum outcome outcome = context_put(context, TABLE_VALIDATORS, key, value, count);
     if (outcome == OUTCOME_OK) outcome = put_params(context, TABLE_PARAMS, NEXT, next);
     if (outcome != OUTCOME_OK) return outcome;
 
     struct epoch_record epoch = ledger->epoch;
     epoch.end_at = context->height;
-    validator_set_hash(&set, next, epoch.next_set_hash);
+    validator_set_hash(set, next, epoch.next_set_hash);
     outcome = put_epoch(context, &epoch);
     if (outcome != OUTCOME_OK) return outcome;
     struct event_epoch_ending event = {.epoch = epoch.number};
     memcpy(event.next_set_hash, epoch.next_set_hash, HASH_BYTES);
     uint8_t body[event_epoch_ending_bytes_max];
-    w = writer_of(body, sizeof body);
+    struct writer w = writer_of(body, sizeof body);
     event_epoch_ending_write(&w, &event);
     return context_post(context, EVENT_EPOCH_ENDING, NULL, 0,
                         (struct bytes){body, writer_bytes(&w)});
 }
 
-/* freeze_scheduled is the due item: it takes scheduled parameters, if there are any. */
+/* changed_set takes VALIDATORS_NEXT out, if it is there; else the set is that of the running epoch. */
+static enum outcome changed_set(struct ledger *ledger, struct validator_list *set)
+{
+    struct context *context = &ledger->context;
+    struct validators validators;
+    struct bytes value = store_get(context->store, TABLE_VALIDATORS_NEXT, SLOT);
+    if (!value.at) {
+        CHECK(context, set_of(context->store, ledger->epoch.number, &validators), I5);
+        validator_list_of(&validators.entries, set);
+        return OUTCOME_OK;
+    }
+    CHECK(context, validators_decode(value.at, value.count, &validators) == STATUS_OK, I42);
+    CHECK(context, validators_check(&validators.entries) == NULL, I42);
+    validator_list_of(&validators.entries, set);
+    return context_delete(context, TABLE_VALIDATORS_NEXT, SLOT);
+}
+
+/* freeze_scheduled is the due item: it takes the changed set and the scheduled parameters, where there
+ * are any. */
 static enum outcome freeze_scheduled(struct ledger *ledger, const struct header *header)
 {
     static const uint8_t SCHEDULED[1] = {PARAMS_SCHEDULED};
     (void)header;
     struct context *context = &ledger->context;
     struct params next = ledger->params;
+    struct validator_list set;
+    enum outcome outcome = changed_set(ledger, &set);
+    if (outcome != OUTCOME_OK) return outcome;
     struct bytes value = store_get(context->store, TABLE_PARAMS, SCHEDULED);
     if (value.at) {
         CHECK(context, params_decode(value.at, value.count, &next) == STATUS_OK, I32);
         CHECK(context, params_check(&next) == NULL, I32);
         /* Address space is reserved once, at open. */
         CHECK(context, next.state_records_max == ledger->params.state_records_max, I32);
-        enum outcome outcome = context_delete(context, TABLE_PARAMS, SCHEDULED);
+        outcome = context_delete(context, TABLE_PARAMS, SCHEDULED);
         if (outcome != OUTCOME_OK) return outcome;
     }
-    return freeze_with(ledger, &next);
+    return freeze_with(ledger, &set, &next);
 }
 
 /* freeze_current is what remains of the item when it was parked: the epoch ends all the same. */
@@ -207,8 +223,14 @@ static enum outcome freeze_current(struct ledger *ledger, const struct header *h
 {
     static const uint8_t SCHEDULED[1] = {PARAMS_SCHEDULED};
     (void)header;
-    enum outcome outcome = context_delete(&ledger->context, TABLE_PARAMS, SCHEDULED);
-    return outcome == OUTCOME_OK ? freeze_with(ledger, &ledger->params) : outcome;
+    struct context *context = &ledger->context;
+    struct validators validators;
+    struct validator_list set;
+    CHECK(context, set_of(context->store, ledger->epoch.number, &validators), I5);
+    validator_list_of(&validators.entries, &set);
+    enum outcome outcome = context_delete(context, TABLE_PARAMS, SCHEDULED);
+    if (outcome == OUTCOME_OK) outcome = context_delete(context, TABLE_VALIDATORS_NEXT, SLOT);
+    return outcome == OUTCOME_OK ? freeze_with(ledger, &set, &ledger->params) : outcome;
 }
 
 static bool epoch_is_due(const struct ledger *ledger)

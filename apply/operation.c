@@ -5,6 +5,7 @@
 #include "apply/operation_list.h"
 
 SCHEMA_DEFINE(transfer, TRANSFER_FIELDS, "move an amount to another account")
+SCHEMA_DEFINE(set_power, SET_POWER_FIELDS, "change the next validator set; development networks")
 
 #define X(number, upper, record, gas)                                                              \
     static uint64_t record##_gas(const struct params *params)                                      \

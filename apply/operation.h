@@ -8,8 +8,8 @@
 #ifndef CAIRN_APPLY_OPERATION_H
 #define CAIRN_APPLY_OPERATION_H
 
+#include "apply/genesis.h"
 #include "apply/outcome.h"
-#include "apply/params.h"
 #include "log/amount.h"
 #include "log/schema.h"
 
@@ -21,8 +21,16 @@
     F(U64, _, amount, 1, AMOUNT_MAX, BASE, "base units to move")
 SCHEMA_DECLARE(transfer, TRANSFER_FIELDS)
 
+/* For development networks alone (parameter dev_operations): staking decides about power elsewhere. */
+#define SET_POWER_FIELDS(F)                                                                        \
+    F(KEY, _, key, 0, 0, NONE, "consensus key")                                                    \
+    F(U64, _, power, 0, POWER_TOTAL_MAX, POWER, "voting weight from the next epoch on; 0 removes")
+SCHEMA_DECLARE(set_power, SET_POWER_FIELDS)
+
 /* X(number, upper, record, gas parameter) */
-#define OPERATION_LIST(X) X(1, TRANSFER, transfer, gas_transfer)
+#define OPERATION_LIST(X)                                                                          \
+    X(1, TRANSFER, transfer, gas_transfer)                                                         \
+    X(2, SET_POWER, set_power, gas_set_power)
 
 enum operation_kind {
 #define X(number, upper, record, gas) OPERATION_##upper = number,

@@ -33,7 +33,13 @@
     X(STATE_FULL, state_full, 33, true, "no room for another state record")                        \
     X(UNKNOWN_ASSET, unknown_asset, 34, true, "no such asset")                                     \
     X(RECIPIENT_RESERVED, recipient_reserved, 35, true, "the recipient is a pool of the chain")    \
-    X(INSUFFICIENT_BALANCE, insufficient_balance, 36, true, "the balance is too small")
+    X(INSUFFICIENT_BALANCE, insufficient_balance, 36, true, "the balance is too small")            \
+    X(OPERATION_DISABLED, operation_disabled, 37, true, "this chain does not allow the operation") \
+    X(UNKNOWN_VALIDATOR, unknown_validator, 38, true, "no validator has this key")                 \
+    X(KEY_REFUSED, key_refused, 39, true, "not a key that can sign for consensus")                 \
+    X(LAST_VALIDATOR, last_validator, 40, true, "the last validator cannot be removed")            \
+    X(SET_FULL, set_full, 41, true, "no room for another validator")                               \
+    X(POWER_TOTAL, power_total, 42, true, "the validators' weights together exceed the bound")
 
 enum outcome {
 #define X(upper, lower, number, paid, text) OUTCOME_##upper = number,

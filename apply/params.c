@@ -1,5 +1,7 @@
 #include "apply/params.h"
 
+#include "apply/operation.h"
+
 /* What stands around a body: header, justification with two full certificates, framing. */
 #define BLOCK_OVERHEAD_BYTES 32768
 
@@ -27,6 +29,7 @@ void params_default(struct params *params)
         .gas_byte = 20,
         .gas_signature = 3000,
         .gas_transfer = 4000,
+        .gas_set_power = 4000,
         .fee_burn_bps = 5000,
         .fee_stakers_bps = 4000,
         .fee_proposer_bps = 500,
@@ -48,9 +51,14 @@ const char *params_check(const struct params *params)
     if ((uint64_t)params->block_bytes_max + BLOCK_OVERHEAD_BYTES > params->segment_bytes)
         return "block_fits_segment";
     if (params->heartbeat_us < params->block_interval_us) return "heartbeat_above_interval";
+    uint64_t dearest = 0;
+#define X(number, upper, record, gas)                                                              \
+    if (params->gas > dearest) dearest = params->gas;
+    OPERATION_LIST(X)
+#undef X
     /* The dearest transaction fits a block, or it would pay an honest fee and wait for ever. */
     u128 gas = params->gas_tx + (u128)params->tx_bytes_max * params->gas_byte +
-               (u128)16 * params->gas_signature + (u128)64 * params->gas_transfer;
+               (u128)16 * params->gas_signature + (u128)64 * dearest;
     if (gas > params->block_gas_max) return "tx_gas_fits_block";
     return NULL;
 }

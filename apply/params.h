@@ -34,7 +34,9 @@
     F(U16, _, fee_burn_bps, 0, 10000, BPS, "share of the fees that is burned")                     \
     F(U16, _, fee_stakers_bps, 0, 10000, BPS, "share of the fees for the reward pool")             \
     F(U16, _, fee_proposer_bps, 0, 10000, BPS, "share of the fees for the proposer")               \
-    F(U16, _, fee_treasury_bps, 0, 10000, BPS, "share of the fees for the treasury")
+    F(U16, _, fee_treasury_bps, 0, 10000, BPS, "share of the fees for the treasury")               \
+    F(U64, _, gas_set_power, 0, GAS_UNIT_MAX, GAS, "for each set_power")                           \
+    F(U16, _, dev_operations, 0, 1, NONE, "1: operations for development networks are allowed")
 SCHEMA_DECLARE(params, PARAMS_FIELDS)
 
 /* params_default fills the values of a main network (1 s blocks of 1 MiB). */

@@ -100,7 +100,9 @@ SCHEMA_DECLARE(parked_record, PARKED_RECORD_FIELDS)
     X(9, FRONTIER, frontier, frontier_record, slot_key,                                            \
       "commits to all blocks and their receipts")                                                  \
     X(10, POSITION, position, log_position, slot_key, "end of the chain log")                      \
-    X(11, PARKED, parked, parked_record, parked_key, "due items that were undone")
+    X(11, PARKED, parked, parked_record, parked_key, "due items that were undone")                 \
+    X(12, VALIDATORS_NEXT, validators_next, validators, slot_key,                                  \
+      "the next set that is not frozen yet, if it was changed")
 
 enum table {
 #define X(number, upper, lower, value, key, text) TABLE_##upper = number,

@@ -6,17 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "apply/next_set.h"
 #include "log/chain.h"
 #include "log/signature.h"
 #include "tests/determinism_rules.h"
 #include "tests/support_chain.h"
 
-#define PLAYERS_MAX  512
-#define POLICIES     4
-#define POLICY_KEYS  3
-#define SILENT       4 /* genesis accounts that send nothing before the state is full */
-#define TX_BYTES     2048
-#define SCRIPTED_TXS 40 /* kinds of transactions below; the rest are plain transfers */
+#define PLAYERS_MAX      512
+#define POLICIES         4
+#define POLICY_KEYS      3
+#define SILENT           4 /* genesis accounts that send nothing before the state is full */
+#define TX_BYTES         2048
+#define SCRIPTED_TXS     40 /* kinds of transactions below; the rest are plain transfers */
+#define VALIDATORS_ADDED 40 /* or removed, in one transaction */
 
 struct player {
     struct fold_key key;
@@ -219,6 +221,39 @@ static void add_stranger(struct maker *m)
     add(m, &tx);
 }
 
+/* add_set_power: the next set grows until it is full for a while, then shrinks to its last validator. */
+static void add_set_power(struct maker *m)
+{
+    static const uint8_t BAD_KEY[32] = {0};
+    struct validator_list set;
+    struct fold_key key;
+    struct fold_tx tx;
+    uint64_t epoch, kind = draw(m, 8);
+    if (!next_set_read(ledger_store(m->chain.ledger), &set, &epoch)) return;
+    start(m, somebody(m), &tx);
+    tx.fee += 300000;
+    fold_key_make(200000 + draw(m, 400), &key);
+    if (kind == 0) {
+        fold_tx_set_power(&tx, BAD_KEY, 1);
+    } else if (kind == 1) {
+        fold_tx_set_power(&tx, key.key, 0);
+    } else if (kind == 2) {
+        fold_tx_set_power(&tx, key.key, POWER_TOTAL_MAX);
+    } else if (m->chain.height / 64 % 2 == 0) {
+        for (uint64_t i = 0; i < VALIDATORS_ADDED; i++) {
+            fold_key_make(200000 + draw(m, 400), &key);
+            fold_tx_set_power(&tx, key.key, 1 + draw(m, 1000));
+        }
+    } else {
+        uint32_t left = kind < 6 ? 0 : 1;
+        for (uint32_t i = left; i < set.count && i < left + VALIDATORS_ADDED; i++) {
+            fold_tx_set_power(&tx, set.at[i].key, 0);
+        }
+    }
+    if (tx.operation_count == 0) fold_tx_set_power(&tx, set.at[0].key, 1 + draw(m, 100));
+    add(m, &tx);
+}
+
 static void add_one(struct maker *m)
 {
     struct fold_tx tx;
@@ -227,6 +262,7 @@ static void add_one(struct maker *m)
     if (kind == 0 || kind == 1) return add_garbage(m, kind == 0);
     if (kind >= 2 && kind < 6) return add_policy(m);
     if (kind == 26) return add_stranger(m);
+    if (kind == 27 || kind == 28) return add_set_power(m);
     struct player *player = somebody(m);
     uint64_t balance = fold_balance(&m->chain, player->key.address);
     start(m, player, &tx);
@@ -322,6 +358,7 @@ static void open_chain(struct maker *m, struct params *params, uint64_t blocks)
     params->tx_bytes_max = TX_BYTES;
     params->block_gas_max = 1000000;
     params->epoch_blocks_min = 16;
+    params->dev_operations = 1;
     params->epoch_span_us = 30000000;
     params->state_records_max = 1024 + blocks / 2;
     struct ledger_options options = {.rules = determinism_rules,

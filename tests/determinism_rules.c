@@ -31,6 +31,7 @@ static enum outcome schedule(struct context *context, uint64_t value, bool broke
                                          params.fee_proposer_bps - broken);
     params.gas_byte = 1 + value / 13 % 20;
     params.gas_price_min = value / 19 % 4 == 0; /* now and then a stranger may pay nothing */
+    params.dev_operations = value / 23 % 3 != 0;
     params.segment_bytes = (uint32_t)(65536 + value / 17 % 65536);
     uint8_t bytes[params_bytes_max];
     size_t count;
@@ -72,8 +73,8 @@ static uint64_t hook_gas(const struct params *params)
 void determinism_rules_init(void)
 {
     assert(OPERATION_RULE_COUNT == DETERMINISM_RULE_COUNT - 1);
-    determinism_rules[0] = OPERATION_RULES[0];
-    determinism_rules[1] = (struct operation_rule){
+    memcpy(determinism_rules, OPERATION_RULES, OPERATION_RULE_COUNT * sizeof OPERATION_RULES[0]);
+    determinism_rules[OPERATION_RULE_COUNT] = (struct operation_rule){
         .entry = {OPERATION_HOOK, "hook", &hook_body_schema, NULL},
         .gas = hook_gas,
         .apply = hook_apply,

@@ -27,7 +27,7 @@ enum hook {
     F(U64, _, value, 0, UINT64_MAX, NONE, "a number for it")
 SCHEMA_DECLARE(hook_body, HOOK_BODY_FIELDS)
 
-#define DETERMINISM_RULE_COUNT 2
+#define DETERMINISM_RULE_COUNT 3
 extern struct operation_rule determinism_rules[DETERMINISM_RULE_COUNT];
 
 /* determinism_rules_init fills the table. */

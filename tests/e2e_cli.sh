@@ -53,6 +53,13 @@ has out committed
 expect 3 "unknown transaction" "$cairn" tx status "$(printf '0%.0s' $(seq 64))" --node "$url"
 expect 2 "half a hash" "$cairn" tx status 12ab --node "$url"
 
+key=$(curl -fsS "$url/v1/validators" | jq -r '.data[0].key')
+expect 0 set-power "$cairn" tx set-power "${wallet[@]}" --from faucet --key "$key" --power 7 --json
+has out '"outcome":"ok"'
+expect 5 "remove the last validator" "$cairn" tx set-power "${wallet[@]}" --from faucet --key "$key" --power 0 --json
+has out last_validator
+expect 2 "set-power without a power" "$cairn" tx set-power "${wallet[@]}" --from faucet --key "$key"
+
 expect 0 build "$cairn" tx build "${wallet[@]}" --from operator --to faucet --amount 1 --memo "rent"
 cp "$dir/out" "$dir/unsigned.json"
 expect 0 simulate "$cairn" tx simulate "$dir/unsigned.json" "${wallet[@]}" --json

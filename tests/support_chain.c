@@ -148,6 +148,16 @@ void fold_tx_transfer(struct fold_tx *tx, const uint8_t to[32], uint32_t asset, 
     fold_tx_operation(tx, OPERATION_TRANSFER, body, count);
 }
 
+void fold_tx_set_power(struct fold_tx *tx, const uint8_t key[32], uint64_t power)
+{
+    uint8_t body[set_power_bytes_max];
+    size_t count;
+    struct set_power operation = {.power = power};
+    memcpy(operation.key, key, 32);
+    ok(set_power_encode(&operation, body, sizeof body, &count), "set_power_encode");
+    fold_tx_operation(tx, OPERATION_SET_POWER, body, count);
+}
+
 size_t fold_tx_sign(const struct fold_tx *tx, uint8_t out[TX_BYTES_MAX])
 {
     struct tx_content content = {
@@ -201,6 +211,15 @@ void fold_add_transfer(struct fold *chain, const struct fold_key *from, uint64_t
     struct fold_tx tx;
     fold_tx_start(chain, &tx, from, nonce);
     fold_tx_transfer(&tx, to, ASSET_COIN, amount);
+    fold_add_tx(chain, &tx);
+}
+
+void fold_add_set_power(struct fold *chain, const struct fold_key *from, uint64_t nonce,
+                        const uint8_t key[32], uint64_t power)
+{
+    struct fold_tx tx;
+    fold_tx_start(chain, &tx, from, nonce);
+    fold_tx_set_power(&tx, key, power);
     fold_add_tx(chain, &tx);
 }
 

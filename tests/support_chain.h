@@ -81,6 +81,7 @@ struct fold_tx {
 void fold_tx_start(const struct fold *chain, struct fold_tx *tx, const struct fold_key *signer,
                    uint64_t nonce);
 void fold_tx_operation(struct fold_tx *tx, uint16_t kind, const uint8_t *body, size_t count);
+void fold_tx_set_power(struct fold_tx *tx, const uint8_t key[32], uint64_t power);
 void fold_tx_transfer(struct fold_tx *tx, const uint8_t to[32], uint32_t asset, uint64_t amount);
 /* fold_tx_sign answers the length of the signed transaction. */
 size_t fold_tx_sign(const struct fold_tx *tx, uint8_t out[TX_BYTES_MAX]);
@@ -90,6 +91,9 @@ void fold_add(struct fold *chain, const uint8_t *bytes, size_t count);
 void fold_add_tx(struct fold *chain, const struct fold_tx *tx);
 void fold_add_transfer(struct fold *chain, const struct fold_key *from, uint64_t nonce,
                        const uint8_t to[32], uint64_t amount);
+
+void fold_add_set_power(struct fold *chain, const struct fold_key *from, uint64_t nonce,
+                        const uint8_t key[32], uint64_t power);
 
 /* fold_apply seals the waiting transactions into a block of the next height and applies it. It holds
  * for every block that receipts and events decode and that their root is the one reported. */

@@ -158,6 +158,13 @@ static void invariants_name_each_damaged_record_of_the_chain(void **state)
     check(TABLE_EPOCH, ZEROS, ONES, 9, INVARIANT_I42);
     check(TABLE_VALIDATORS, EPOCH_1, ONES, 9, INVARIANT_I5); /* of an epoch that is not in force */
 
+    uint8_t set[2 + 2 * validator_entry_bytes_max] = {2}; /* equal keys, which cannot sign */
+    store_u64(set + 2 + 64, 1);
+    store_u64(set + 2 + 72 + 64, 1);
+    check(TABLE_VALIDATORS_NEXT, ZEROS, ONES, 9, INVARIANT_I42);
+    check(TABLE_VALIDATORS_NEXT, ZEROS, set, sizeof set, INVARIANT_I42);
+    check(TABLE_VALIDATORS, ZEROS, set, sizeof set, INVARIANT_I42);
+
     struct frontier_record frontier = {.count = 3, .nodes = {ONES, 32}}; /* 3 leaves: 2 nodes */
     struct writer w = writer_of(bytes, sizeof bytes);
     frontier_record_write(&w, &frontier);

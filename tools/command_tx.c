@@ -1,4 +1,4 @@
-/* cairn tx: transfer, build, sign, submit, status, simulate, show; cairn account: show. */
+/* cairn tx: transfer, set-power, build, sign, submit, status, simulate, show; cairn account: show. */
 #include "tools/command_tx.h"
 
 #include <fcntl.h>
@@ -140,6 +140,26 @@ static enum exit_code key_of_name(struct call *call, const char *name, uint8_t k
 
 /* ---- building and signing ---- */
 
+/* ask_intent fills what every transaction says: nonce, fee, expiry, memo; the key is there already. */
+static enum exit_code ask_intent(struct call *call, struct client *client, struct chain_info *info,
+                                 struct transfer_intent *intent)
+{
+    enum exit_code code = ask_chain(call, client, info);
+    if (code != EXIT_OK) return code;
+    uint8_t sender[HASH_BYTES];
+    address_of_key(intent->key, sender);
+    intent->nonce = option_given(call, "nonce") ? option_number(call, "nonce") : 0;
+    if (!option_given(call, "nonce")) {
+        enum status status = chain_info_nonce(client, sender, &intent->nonce);
+        if (status != STATUS_OK) return no_answer(call, client, status);
+    }
+    intent->memo = option_text(call, "memo");
+    intent->fee = option_number(call, "fee");
+    intent->valid_until = option_given(call, "valid-until") ? option_number(call, "valid-until")
+                                                            : info->height + VALID_FOR_BLOCKS;
+    return EXIT_OK;
+}
+
 static enum exit_code build(struct call *call, struct client *client, struct made_tx *tx)
 {
     const char *from = option_text(call, "from"), *to = option_text(call, "to");
@@ -147,7 +167,7 @@ static enum exit_code build(struct call *call, struct client *client, struct mad
     if (!from || !to || !amount) {
         return output_fail(call, EXIT_USAGE, "usage", "--from, --to and --amount are needed");
     }
-    struct transfer_intent intent = {.memo = option_text(call, "memo")};
+    struct transfer_intent intent = {.amount = 0};
     struct chain_info info;
     enum exit_code code = key_of_name(call, from, intent.key);
     if (code == EXIT_OK) code = address_of_name(call, to, intent.to);
@@ -156,19 +176,34 @@ static enum exit_code build(struct call *call, struct client *client, struct mad
     if (status != STATUS_OK || intent.amount == 0) {
         return output_fail(call, EXIT_USAGE, "bad_amount", "%s is not an amount of coins", amount);
     }
-    code = ask_chain(call, client, &info);
+    code = ask_intent(call, client, &info, &intent);
     if (code != EXIT_OK) return code;
-    uint8_t sender[HASH_BYTES];
-    address_of_key(intent.key, sender);
-    intent.nonce = option_given(call, "nonce") ? option_number(call, "nonce") : 0;
-    if (!option_given(call, "nonce")) {
-        status = chain_info_nonce(client, sender, &intent.nonce);
-        if (status != STATUS_OK) return no_answer(call, client, status);
-    }
-    intent.fee = option_number(call, "fee");
-    intent.valid_until = option_given(call, "valid-until") ? option_number(call, "valid-until")
-                                                           : info.height + VALID_FOR_BLOCKS;
     status = make_transfer(tx, info.genesis_id, &info.params, &intent);
+    return status == STATUS_OK ? EXIT_OK : output_fail_status(call, status, "transaction");
+}
+
+static enum exit_code build_set_power(struct call *call, struct client *client, struct made_tx *tx)
+{
+    const char *from = option_text(call, "from"), *key = option_text(call, "key");
+    if (!from || !key || !option_given(call, "power")) {
+        return output_fail(call, EXIT_USAGE, "usage", "--from, --key and --power are needed");
+    }
+    struct set_power operation = {.power = option_number(call, "power")};
+    if (text_parse_hex(key, operation.key, sizeof operation.key) != STATUS_OK) {
+        return output_fail(call, EXIT_USAGE, "usage", "a key is 64 hexadecimal digits");
+    }
+    struct transfer_intent intent = {.amount = 0};
+    struct chain_info info;
+    enum exit_code code = key_of_name(call, from, intent.key);
+    if (code == EXIT_OK) code = ask_intent(call, client, &info, &intent);
+    if (code != EXIT_OK) return code;
+    uint8_t body[set_power_bytes_max];
+    size_t count;
+    enum status status = set_power_encode(&operation, body, sizeof body, &count);
+    if (status == STATUS_OK) {
+        status = make_operation(tx, info.genesis_id, &info.params, &intent, OPERATION_SET_POWER,
+                                (struct bytes){body, count});
+    }
     return status == STATUS_OK ? EXIT_OK : output_fail_status(call, status, "transaction");
 }
 
@@ -267,9 +302,12 @@ static enum exit_code read_tx_file(struct call *call, const char *path, struct m
 /* ---- commands ---- */
 
 #define TRANSFER_OPTIONS                                                                           \
+    {.name = "to", .kind = OPTION_TEXT, .value = "ADDRESS", .text = "address or wallet key"},      \
+    {                                                                                              \
+        .name = "amount", .kind = OPTION_TEXT, .value = "COINS", .text = "coins, such as 12.5"     \
+    }
+#define TX_OPTIONS                                                                                 \
     {.name = "from", .kind = OPTION_TEXT, .value = "NAME", .text = "wallet key that pays"},        \
-        {.name = "to", .kind = OPTION_TEXT, .value = "ADDRESS", .text = "address or wallet key"},  \
-        {.name = "amount", .kind = OPTION_TEXT, .value = "COINS", .text = "coins, such as 12.5"},  \
         {.name = "nonce",                                                                          \
          .kind = OPTION_U64,                                                                       \
          .value = "N",                                                                             \
@@ -297,8 +335,18 @@ static enum exit_code read_tx_file(struct call *call, const char *path, struct m
         .name = "no-wait", .kind = OPTION_FLAG, .text = "answer once it is admitted"               \
     }
 
-static const struct option BUILD_OPTIONS[] = {TRANSFER_OPTIONS};
-static const struct option TRANSFER_ALL_OPTIONS[] = {TRANSFER_OPTIONS, NO_WAIT_OPTION};
+static const struct option BUILD_OPTIONS[] = {TRANSFER_OPTIONS, TX_OPTIONS};
+static const struct option TRANSFER_ALL_OPTIONS[] = {TRANSFER_OPTIONS, TX_OPTIONS, NO_WAIT_OPTION};
+static const struct option SET_POWER_OPTIONS[] = {
+    {.name = "key", .kind = OPTION_TEXT, .value = "HEX", .text = "consensus key of the validator"},
+    {.name = "power",
+     .kind = OPTION_U64,
+     .value = "N",
+     .preset = "0",
+     .hi = POWER_TOTAL_MAX,
+     .text = "its weight from the next epoch on; 0 removes it"},
+    TX_OPTIONS,
+    NO_WAIT_OPTION};
 static const struct option SUBMIT_OPTIONS[] = {NO_WAIT_OPTION};
 static const struct option SIGN_OPTIONS[] = {
     {.name = "from", .kind = OPTION_TEXT, .value = "NAME", .text = "wallet key that signs"},
@@ -317,17 +365,30 @@ static enum exit_code run_build(struct call *call)
     return output_result(call, make_tx_json(&tx));
 }
 
-static enum exit_code run_transfer(struct call *call)
+/* run_whole builds, signs and submits. */
+static enum exit_code run_whole(struct call *call,
+                                enum exit_code (*make)(struct call *call, struct client *client,
+                                                       struct made_tx *tx))
 {
     static struct made_tx tx;
     struct client *client;
     enum exit_code code = open_client(call, &client);
     if (code != EXIT_OK) return code;
-    code = build(call, client, &tx);
+    code = make(call, client, &tx);
     if (code == EXIT_OK) code = sign(call, option_text(call, "from"), &tx);
     if (code == EXIT_OK) code = submit(call, client, &tx);
     client_close(client);
     return code;
+}
+
+static enum exit_code run_transfer(struct call *call)
+{
+    return run_whole(call, build);
+}
+
+static enum exit_code run_set_power(struct call *call)
+{
+    return run_whole(call, build_set_power);
 }
 
 static enum exit_code run_sign(struct call *call)
@@ -434,6 +495,11 @@ static const struct action TX[] = {
      OPTIONS_OF(TRANSFER_ALL_OPTIONS),
      .flags = COMMAND_HAS_SECRETS,
      .run = run_transfer},
+    {.verb = "set-power",
+     .text = "change the next validator set of a development network",
+     OPTIONS_OF(SET_POWER_OPTIONS),
+     .flags = COMMAND_HAS_SECRETS,
+     .run = run_set_power},
     {.verb = "build",
      .text = "print an unsigned transfer for `tx sign`",
      OPTIONS_OF(BUILD_OPTIONS),

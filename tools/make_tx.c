@@ -38,16 +38,12 @@ enum status coins_parse(const char *text, uint64_t *amount)
 /* ---- building ---- */
 
 static enum status write_content(struct made_tx *tx, const uint8_t chain[HASH_BYTES],
-                                 const struct transfer_intent *intent, uint64_t fee)
+                                 const struct transfer_intent *intent, const struct operation *op,
+                                 uint64_t fee)
 {
-    uint8_t body[transfer_bytes_max], operation[operation_bytes_max];
-    size_t count;
-    struct transfer transfer = {.asset = ASSET_COIN, .amount = intent->amount};
-    memcpy(transfer.to, intent->to, HASH_BYTES);
-    TRY(transfer_encode(&transfer, body, sizeof body, &count));
-    struct operation op = {.kind = OPERATION_TRANSFER, .body = {body, count}};
+    uint8_t operation[operation_bytes_max];
     struct writer w = writer_of(operation, sizeof operation);
-    operation_write(&w, &op);
+    operation_write(&w, op);
     const char *memo = intent->memo ? intent->memo : "";
     struct tx_content content = {
         .version = TX_VERSION,
@@ -78,13 +74,15 @@ static enum status put_signatures(struct made_tx *tx, const struct tx_signature 
     return tx_encode(&whole, tx->bytes, sizeof tx->bytes, &tx->bytes_count);
 }
 
-enum status make_transfer(struct made_tx *tx, const uint8_t chain[HASH_BYTES],
-                          const struct params *params, const struct transfer_intent *intent)
+enum status make_operation(struct made_tx *tx, const uint8_t chain[HASH_BYTES],
+                           const struct params *params, const struct transfer_intent *intent,
+                           enum operation_kind kind, struct bytes body)
 {
+    const struct operation op = {.kind = (uint16_t)kind, .body = body};
     *tx = (struct made_tx){0};
     memcpy(tx->chain, chain, HASH_BYTES);
     uint64_t fee = intent->fee;
-    TRY(write_content(tx, chain, intent, fee));
+    TRY(write_content(tx, chain, intent, &op, fee));
     if (fee == 0) {
         /* The length does not depend on the fee: price it with an empty signature. */
         struct tx_view view;
@@ -92,10 +90,22 @@ enum status make_transfer(struct made_tx *tx, const uint8_t chain[HASH_BYTES],
         TRY(put_signatures(tx, &unsigned_yet, 1));
         TRY(tx_open(tx->bytes, tx->bytes_count, &view));
         TRY(amount_mul(tx_gas(&view, params), params->gas_price_min, &fee));
-        TRY(write_content(tx, chain, intent, fee));
+        TRY(write_content(tx, chain, intent, &op, fee));
     }
     tx->bytes_count = 0;
     return STATUS_OK;
+}
+
+enum status make_transfer(struct made_tx *tx, const uint8_t chain[HASH_BYTES],
+                          const struct params *params, const struct transfer_intent *intent)
+{
+    uint8_t body[transfer_bytes_max];
+    size_t count;
+    struct transfer transfer = {.asset = ASSET_COIN, .amount = intent->amount};
+    memcpy(transfer.to, intent->to, HASH_BYTES);
+    TRY(transfer_encode(&transfer, body, sizeof body, &count));
+    return make_operation(tx, chain, params, intent, OPERATION_TRANSFER,
+                          (struct bytes){body, count});
 }
 
 /* ---- signing ---- */

@@ -27,6 +27,12 @@ struct transfer_intent {
     uint64_t fee;     /* 0: exact */
     const char *memo; /* or NULL */
 };
+/* make_operation does the same for any operation: `body` is its canonical record; to and amount of the
+ * intent are not used. */
+MUST_CHECK enum status make_operation(struct made_tx *tx, const uint8_t chain[HASH_BYTES],
+                                      const struct params *params,
+                                      const struct transfer_intent *intent,
+                                      enum operation_kind kind, struct bytes body);
 MUST_CHECK enum status make_transfer(struct made_tx *tx, const uint8_t chain[HASH_BYTES],
                                      const struct params *params,
                                      const struct transfer_intent *intent);

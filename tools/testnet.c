@@ -65,6 +65,7 @@ static void preset_params(enum testnet_preset preset, struct params *params)
     if (preset == TESTNET_MAIN) return;
     params->block_interval_us = preset == TESTNET_DEV ? 200000 : 0;
     params->heartbeat_us = 5000000;
+    params->dev_operations = 1;
     assert(params_check(params) == NULL);
 }
 

@@ -135,7 +135,7 @@ static void genesis_make(uint8_t flags, uint8_t out[1024], struct genesis *genes
     params.epoch_span_us = flags & FLAG_EPOCHS ? 0 : 2592000000000;
     params.epoch_blocks_min = flags & FLAG_EPOCHS ? 4 : 10000000;
     params.gas_tx = 1000;
-    params.gas_byte = params.gas_signature = params.gas_transfer = 1;
+    params.gas_byte = params.gas_signature = params.gas_transfer = params.gas_set_power = 1;
     params.tx_bytes_max = 1024;
     if (flags & FLAG_GAS) params.block_gas_max = 3000;
     write_u16(&w, GENESIS_VERSION);

@@ -49,18 +49,33 @@ static bool signers_fit(const struct tx *tx)
            tx->content.authority.threshold <= tx->content.authority.keys.count;
 }
 
-/* operations_fit: every operation is a transfer of 32 + 4 + 8 bytes with an amount in range. */
+/* operations_fit: a transfer has 32 + 4 + 8 bytes with an amount in range, a set_power 32 + 8. */
 static bool operations_fit(const struct tx *tx)
 {
     struct reader r = list_reader(&tx->content.operations);
     for (uint32_t i = 0; i < tx->content.operations.count; i++) {
         uint16_t kind = read_u16(&r), bytes = read_u16(&r);
         const uint8_t *body = read_take(&r, bytes);
-        if (kind != OPERATION_TRANSFER || bytes != 44) return false;
-        uint64_t amount = load_u64(body + 36);
-        if (amount == 0 || amount > AMOUNT_MAX) return false;
+        bool transfer = kind == OPERATION_TRANSFER && bytes == 44;
+        bool set_power = kind == OPERATION_SET_POWER && bytes == 40;
+        if (!transfer && !set_power) return false;
+        uint64_t number = load_u64(body + bytes - 8);
+        if (transfer && (number == 0 || number > AMOUNT_MAX)) return false;
+        if (set_power && number >= (uint64_t)1 << 62) return false;
     }
     return true;
+}
+
+/* operations_gas prices them one by one. */
+static u128 operations_gas(const struct tx *tx, const struct params *params)
+{
+    struct reader r = list_reader(&tx->content.operations);
+    u128 gas = 0;
+    for (uint32_t i = 0; i < tx->content.operations.count; i++) {
+        gas += read_u16(&r) == OPERATION_TRANSFER ? params->gas_transfer : params->gas_set_power;
+        (void)read_take(&r, read_u16(&r));
+    }
+    return gas;
 }
 
 static enum outcome outcome_expected(const struct tx_view *view, const struct params *params,
@@ -85,6 +100,7 @@ static void params_choose(uint8_t choice, struct params *params)
     if (choice & 1) params->tx_bytes_max = 512;
     if (choice & 2) params->gas_tx = params->gas_byte = params->gas_signature = GAS_UNIT_MAX;
     if (choice & 4) params->gas_transfer = GAS_UNIT_MAX;
+    if (choice & 64) params->gas_set_power = GAS_UNIT_MAX;
     if (choice & 8) params->gas_price_min = GAS_PRICE_MAX;
     if (choice & 16) params->gas_price_min = 0;
     if (choice & 32) params->valid_until_max_blocks = 10000000;
@@ -97,7 +113,7 @@ static void check_price(const struct tx_view *view, uint8_t choice, uint8_t heig
     uint64_t height = height_choice < 250 ? height_choice : UINT64_MAX - (255u - height_choice);
     u128 gas = (u128)params.gas_tx + (u128)params.gas_byte * view->bytes.count +
                (u128)params.gas_signature * view->tx.signatures.count +
-               (u128)params.gas_transfer * view->tx.content.operations.count;
+               operations_gas(&view->tx, &params);
     REQUIRE(tx_gas(view, &params) == gas);
     REQUIRE(tx_fee_min(view, &params) == gas * params.gas_price_min);
     REQUIRE(tx_check(view, &params, CHAIN_TAG, height) ==
@@ -155,11 +171,13 @@ static void run(const uint8_t *data, size_t count)
 
 /* ---- mutations ---- */
 
-static void transfer_put(struct writer *w, struct fuzz_random *random)
+static void operation_put(struct writer *w, struct fuzz_random *random)
 {
     uint8_t body[transfer_bytes_max];
-    size_t bytes = record_generate(&transfer_schema, random, body, sizeof body);
-    write_u16(w, OPERATION_TRANSFER);
+    bool transfer = !fuzz_odds(random, 4);
+    size_t bytes =
+        record_generate(transfer ? &transfer_schema : &set_power_schema, random, body, sizeof body);
+    write_u16(w, transfer ? OPERATION_TRANSFER : OPERATION_SET_POWER);
     write_u16(w, (uint16_t)bytes);
     write_copy(w, body, bytes);
 }
@@ -186,7 +204,7 @@ static size_t make_valid(uint8_t *out, size_t capacity, struct fuzz_random *rand
     write_u64(&w, 1 + fuzz_below(random, 300000));
     write_u16(&w, (uint16_t)operations);
     for (uint32_t i = 0; i < operations; i++) {
-        transfer_put(&w, random);
+        operation_put(&w, random);
     }
     write_u16(&w, 0);
     write_u16(&w, (uint16_t)threshold);
