@@ -29,7 +29,9 @@
     X(RECEIPT, "cairn receipt")                                                                    \
     X(EVENT, "cairn event")                                                                        \
     X(LEADER, "cairn leader")                                                                      \
-    X(DIGEST, "cairn digest")
+    X(DIGEST, "cairn digest")                                                                      \
+    X(LINK, "cairn link")                                                                          \
+    X(LINK_KEY, "cairn link key")
 
 enum hash_domain {
 #define X(name, text) HASH_##name,
