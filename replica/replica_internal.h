@@ -18,7 +18,7 @@
 #ifndef CAIRN_REPLICA_REPLICA_INTERNAL_H
 #define CAIRN_REPLICA_REPLICA_INTERNAL_H
 
-#include "replica/evidence.h"
+#include "apply/evidence.h"
 #include "replica/replica.h"
 
 #define TREE_NONE          UINT32_MAX

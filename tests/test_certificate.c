@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "apply/evidence.h"
 #include "log/signature.h"
 #include "replica/certificate.h"
-#include "replica/evidence.h"
 #include "replica/replica.h"
 #include "tests/support_cmocka.h"
 
@@ -80,7 +80,7 @@ static void quorum_holds_for_all_weights(void **state)
         assert_int_equal(quorum_weight(&set), ROWS[i].quorum);
         assert_int_equal(blocking_weight(&set), ROWS[i].blocking);
     }
-    const uint64_t LARGE[] = {CERTIFICATE_WEIGHT_MAX, CERTIFICATE_WEIGHT_MAX - 1, 1000003};
+    const uint64_t LARGE[] = {POWER_TOTAL_MAX, POWER_TOTAL_MAX - 1, 1000003};
     for (size_t i = 0; i < 3; i++) {
         set.total = LARGE[i];
         uint64_t q = quorum_weight(&set);
@@ -108,8 +108,8 @@ static void validator_set_refuses_disorder_and_overflow(void **state)
     set.power[3] = 0;
     set.total = 30;
     assert_int_equal(validator_set_check(&set), STATUS_RANGE);
-    set.power[3] = CERTIFICATE_WEIGHT_MAX;
-    set.total = 30 + CERTIFICATE_WEIGHT_MAX;
+    set.power[3] = POWER_TOTAL_MAX;
+    set.total = 30 + POWER_TOTAL_MAX;
     assert_int_equal(validator_set_check(&set), STATUS_RANGE);
     set.count = VALIDATORS_MAX + 1;
     assert_int_equal(validator_set_check(&set), STATUS_RANGE);
@@ -147,8 +147,8 @@ static void leaders_lead_in_proportion_to_weight(void **state)
     }
     assert_true(same);
     /* The largest weights do not overflow a credit. */
-    made.set.power[2] = CERTIFICATE_WEIGHT_MAX - 3;
-    made.set.total = CERTIFICATE_WEIGHT_MAX;
+    made.set.power[2] = POWER_TOTAL_MAX - 3;
+    made.set.total = POWER_TOTAL_MAX;
     leader_table_build(&made.set, GENESIS, table);
     assert_int_equal(leader_of(table, 5), 2);
 }

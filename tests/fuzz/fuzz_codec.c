@@ -1,12 +1,12 @@
 /* Any bytes as any declared record: the generated reader and the description agree on them, and what is
  * accepted is written back byte for byte. The first byte chooses the record.
  */
+#include "apply/evidence.h"
 #include "apply/genesis.h"
 #include "apply/receipt.h"
 #include "apply/tables.h"
 #include "apply/transaction.h"
 #include "log/superblock.h"
-#include "replica/evidence.h"
 #include "replica/replica.h"
 #include "tests/fuzz/records.h"
 

@@ -49,7 +49,7 @@ static void set_choose(uint8_t count, uint8_t mode)
         set.power[i] = mode % POWER_MODES == 0   ? 1
                        : mode % POWER_MODES == 1 ? i + 1
                        : mode % POWER_MODES == 2 ? (i == 0 ? set.count : 2)
-                                                 : CERTIFICATE_WEIGHT_MAX / set.count;
+                                                 : POWER_TOTAL_MAX / set.count;
         set.total += set.power[i];
     }
     REQUIRE(validator_set_check(&set) == STATUS_OK);

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "replica/evidence.h"
+#include "apply/evidence.h"
 #include "tests/sim/world_internal.h"
 
 enum statement { STATEMENT_VOTE, STATEMENT_TIMEOUT, STATEMENT_PROPOSAL, STATEMENT_QC };

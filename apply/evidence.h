@@ -1,4 +1,4 @@
-/* replica/evidence.h - proof that a validator signed what no honest one signs.
+/* apply/evidence.h - proof that a validator signed what no honest one signs.
  *
  *   1  two votes of one round for different things
  *   2  two proposals of one round
@@ -8,10 +8,10 @@
  * Self-contained: the validator set of the epoch is all that a judge needs. An honest key never
  * produces any of them, whatever crashes and restarts it sees.
  */
-#ifndef CAIRN_REPLICA_EVIDENCE_H
-#define CAIRN_REPLICA_EVIDENCE_H
+#ifndef CAIRN_APPLY_EVIDENCE_H
+#define CAIRN_APPLY_EVIDENCE_H
 
-#include "replica/certificate.h"
+#include "apply/vote.h"
 
 enum evidence_kind { EVIDENCE_VOTES = 1, EVIDENCE_PROPOSALS = 2, EVIDENCE_LOCK = 3 };
 
@@ -36,7 +36,10 @@ SCHEMA_DECLARE(evidence, EVIDENCE_FIELDS)
  * kind stand in ascending order of their bytes. STATUS_BAD_PROOF. */
 MUST_CHECK enum status evidence_check(const struct evidence *evidence);
 
-/* evidence_verify: evidence_check, then the signatures. STATUS_BAD_SIGNATURE. */
+/* evidence_verify: evidence_check, then the signatures. STATUS_BAD_SIGNATURE. evidence_verify_key is the
+ * same for who knows the offender's key. */
+MUST_CHECK enum status evidence_verify_key(const struct evidence *evidence, const uint8_t key[32],
+                                           const uint8_t genesis_id[HASH_BYTES]);
 MUST_CHECK enum status evidence_verify(const struct evidence *evidence,
                                        const struct validator_set *set,
                                        const uint8_t genesis_id[HASH_BYTES]);

@@ -1,4 +1,4 @@
-#include "replica/evidence.h"
+#include "apply/evidence.h"
 
 #include "log/signature.h"
 
@@ -71,12 +71,10 @@ static bool timeout_holds(const struct timeout *timeout, const uint8_t key[32],
     return signature_verify(key, message, sizeof message, timeout->signature);
 }
 
-enum status evidence_verify(const struct evidence *evidence, const struct validator_set *set,
-                            const uint8_t genesis_id[HASH_BYTES])
+enum status evidence_verify_key(const struct evidence *evidence, const uint8_t key[32],
+                                const uint8_t genesis_id[HASH_BYTES])
 {
     TRY(evidence_check(evidence));
-    if (evidence->offender >= set->count) return STATUS_BAD_PROOF;
-    const uint8_t *key = set->key[evidence->offender];
     bool holds = true;
     if (evidence->has_vote) holds = holds && vote_holds(&evidence->vote, key, genesis_id);
     if (evidence->has_vote_again)
@@ -87,4 +85,11 @@ enum status evidence_verify(const struct evidence *evidence, const struct valida
         holds = holds && proposal_holds(evidence, &evidence->proposal_again, key, genesis_id);
     if (evidence->has_timeout) holds = holds && timeout_holds(&evidence->timeout, key, genesis_id);
     return holds ? STATUS_OK : STATUS_BAD_SIGNATURE;
+}
+
+enum status evidence_verify(const struct evidence *evidence, const struct validator_set *set,
+                            const uint8_t genesis_id[HASH_BYTES])
+{
+    if (evidence->offender >= set->count) return STATUS_BAD_PROOF;
+    return evidence_verify_key(evidence, set->key[evidence->offender], genesis_id);
 }
