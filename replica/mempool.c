@@ -285,7 +285,7 @@ static void entry_hold(struct mempool *pool, uint32_t at, bool held)
 }
 
 void mempool_pick(struct mempool *pool, uint64_t height, uint64_t gas_max, uint8_t *out,
-                  size_t capacity, size_t *count, uint32_t *txs)
+                  size_t capacity, size_t *count, uint32_t *txs, uint8_t (*ids)[HASH_BYTES])
 {
     mempool_expire(pool, height);
     uint32_t skipped[POOL_SKIP_MAX], skipped_count = 0;
@@ -308,6 +308,7 @@ void mempool_pick(struct mempool *pool, uint64_t height, uint64_t gas_max, uint8
         gas_max -= entry->own.gas;
         write_u16(&w, (uint16_t)entry->bytes);
         pool_load_bytes(pool, entry, write_take(&w, entry->bytes));
+        if (ids) memcpy(ids[*txs], entry->id, HASH_BYTES);
         entry_hold(pool, at, true);
         sender->head = list_head(pool, sender, entry->next);
         list_place(pool, best);

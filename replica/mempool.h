@@ -122,9 +122,10 @@ void mempool_admit(struct mempool *pool, const struct tx_view *view, uint64_t ga
  *   height    of the block that is built
  *   gas_max   the sum of gas that fits (UINT64_MAX: no bound)
  *   out       [capacity], at least BODY_EMPTY_BYTES; `count` receives the bytes written,
- *             `txs` the number of transactions */
+ *             `txs` the number of transactions
+ *   ids       [BLOCK_COMMANDS_MAX] receives their ids; NULL: not wanted */
 void mempool_pick(struct mempool *pool, uint64_t height, uint64_t gas_max, uint8_t *out,
-                  size_t capacity, size_t *count, uint32_t *txs);
+                  size_t capacity, size_t *count, uint32_t *txs, uint8_t (*ids)[HASH_BYTES]);
 
 /* mempool_hold: an uncommitted block of our branch has this id; the pool may know its bytes or not.
  * STATUS_FULL: MEMPOOL_HELD_MAX ids are held; propose empty blocks until some are released. */

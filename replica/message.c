@@ -4,14 +4,16 @@ SCHEMA_DEFINE(timeout_message, TIMEOUT_MESSAGE_FIELDS, "timeout with its certifi
 SCHEMA_DEFINE(standing, STANDING_FIELDS, "where a replica stands")
 SCHEMA_DEFINE(block_request, BLOCK_REQUEST_FIELDS, "asks for a block")
 SCHEMA_DEFINE(range_request, RANGE_REQUEST_FIELDS, "asks for committed blocks")
+SCHEMA_DEFINE(commands, COMMANDS_FIELDS, "transactions for mempools")
 
-unsigned message_urgency(uint8_t kind)
+enum net_urgency message_urgency(uint8_t kind)
 {
     switch (kind) {
     case MESSAGE_VOTE:
     case MESSAGE_TIMEOUT:
-    case MESSAGE_STANDING: return 0;
-    case MESSAGE_PROPOSAL: return 1;
-    default: return 2;
+    case MESSAGE_STANDING: return NET_VOTES;
+    case MESSAGE_PROPOSAL: return NET_PROPOSALS;
+    case MESSAGE_COMMANDS: return NET_COMMANDS;
+    default: return NET_BLOCKS;
     }
 }

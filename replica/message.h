@@ -10,6 +10,8 @@
  *   GET_BLOCK  struct block_request                     to one
  *   GET_RANGE  struct range_request                     to one
  *   BLOCK      64 zero bytes | block                    the answer where that signature is not at hand
+ *   COMMANDS   struct commands                          to all: transactions for their mempools; not the
+ *                                                       core's
  *
  * Every message is one canonical encoding; trailing bytes are refused. Nothing in a message is
  * believed without a signature but two claims, which only steer requests: the committed height of a
@@ -19,6 +21,7 @@
 #define CAIRN_REPLICA_MESSAGE_H
 
 #include "replica/certificate.h"
+#include "replica/net.h"
 
 enum message_kind {
     MESSAGE_PROPOSAL = 1,
@@ -28,6 +31,7 @@ enum message_kind {
     MESSAGE_GET_BLOCK = 5,
     MESSAGE_GET_RANGE = 6,
     MESSAGE_BLOCK = 7,
+    MESSAGE_COMMANDS = 8,
 };
 
 #define MESSAGE_RANGE_MAX 16 /* blocks of one GET_RANGE */
@@ -66,11 +70,15 @@ SCHEMA_DECLARE(block_request, BLOCK_REQUEST_FIELDS)
     F(U16, _, count, 1, MESSAGE_RANGE_MAX, COUNT, "how many")
 SCHEMA_DECLARE(range_request, RANGE_REQUEST_FIELDS)
 
+#define COMMANDS_FIELDS(F)                                                                         \
+    F(LIST, command, commands, 1, MESSAGE_COMMANDS_MAX, NONE, "signed transactions")
+#define MESSAGE_COMMANDS_MAX 1024
+SCHEMA_DECLARE(commands, COMMANDS_FIELDS)
+
 /* The longest message that carries no block: what a receiver reserves for one. */
 #define MESSAGE_SMALL_BYTES_MAX (1 + standing_bytes_max)
 
-/* message_urgency ranks kinds for a link that is busy: 0 votes, timeouts and standings, 1 proposals,
- * 2 requests and their answers. */
-unsigned message_urgency(uint8_t kind);
+/* message_urgency ranks kinds for a link that is busy. */
+enum net_urgency message_urgency(uint8_t kind);
 
 #endif

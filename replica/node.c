@@ -26,6 +26,12 @@ struct timespec node_deadline(uint64_t timeout_us)
     return t;
 }
 
+uint64_t node_steady_us(void)
+{
+    struct timespec t = node_deadline(0);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static void wake_loop(void *context)
 {
     struct node *node = context;
@@ -83,7 +89,9 @@ static enum status open_pools(struct node *node)
     randombytes_buf(verify.hash_key, sizeof verify.hash_key);
     TRY(verify_open(&node->verify, &verify));
     node->body = malloc(node->genesis.params.block_bytes_max);
-    return node->body ? STATUS_OK : STATUS_NO_MEMORY;
+    node->body_txs = malloc(sizeof *node->body_txs * BLOCK_COMMANDS_MAX);
+    node->gossip = malloc(NODE_GOSSIP_BYTES + 2 + COMMAND_BYTES_MAX);
+    return node->body && node->body_txs && node->gossip ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 static enum status open_all(struct node *node, const char **why)
@@ -109,11 +117,8 @@ enum status node_open(struct node **out, const struct node_options *options, con
     *why = "not enough memory";
     if (!node) return STATUS_NO_MEMORY;
     node->options = *options;
-    if (!options->secret_key) {
-        free(node);
-        *why = "a consensus key is needed";
-        return STATUS_USAGE;
-    }
+    if (options->secret_key) memcpy(node->key, options->secret_key + 32, sizeof node->key);
+    if (options->net) node->net = *options->net;
     node->lock_file = -1;
     node->start_us = node_now_us();
     enum status status = open_all(node, why);
@@ -134,6 +139,12 @@ void node_close(struct node *node)
     replica_close(node->replica);
     if (node->ledger) ledger_close(node->ledger);
     node_disk_close(node);
+    node_check_drop_all(node);
+    node_branch_free(node);
+    chain_buffer_free(&node->serve_buffer);
+    free(node->serve_message);
+    free(node->gossip);
+    free(node->body_txs);
     free(node->body);
     free(node->failed.ring);
     free(node->failed.places);

@@ -41,12 +41,18 @@ struct node_space_marks {
 struct node_options {
     const char *home; /* holds validator/ and data/ */
     enum { NODE_IO_AUTO, NODE_IO_URING, NODE_IO_POSIX } io_backend;
-    const struct io *io;       /* a driver of the caller's, which outlives the node; NULL: the node
+    const struct io *io;  /* a driver of the caller's, which outlives the node; NULL: the node
                                 starts the one that io_backend names */
-    struct bytes genesis;      /* canonical genesis, borrowed for the node's life */
-    const uint8_t *secret_key; /* [64] Ed25519 consensus key, borrowed; NULL: follow only */
+    struct bytes genesis; /* canonical genesis, borrowed for the node's life */
+    const uint8_t
+        *secret_key; /* [64] Ed25519 consensus key, borrowed; NULL: an observer, which follows
+                                and signs nothing. Its journal is not sign state: it lies in data/ and is
+                                made when it is missing */
+    uint64_t journal_bytes; /* of an observer's new journal */
+    const struct net
+        *net; /* a network of the caller's, which outlives the node; NULL: see `network` */
     struct mempool_limits mempool;
-    unsigned verify_threads; /* 1..16 */
+    unsigned verify_threads; /* 0..16; 0: signatures are checked by the loop itself */
     struct node_space_marks space;
     size_t view_bytes_max;
     bool full_checks;
@@ -91,6 +97,12 @@ MUST_CHECK enum status node_format(struct io *io, const char *home, const struct
 
 /* node_run is the loop; it returns after node_stop (STATUS_OK) or a fatal error. */
 MUST_CHECK enum status node_run(struct node *node);
+
+/* node_run in parts, for an owner who has a loop of its own (a simulation of many nodes): begin, then turns
+ * while they answer STATUS_OK, then end with the status of the last one. A turn sleeps at most `wait_us`. */
+MUST_CHECK enum status node_begin(struct node *node);
+MUST_CHECK enum status node_turn(struct node *node, uint64_t wait_us);
+MUST_CHECK enum status node_end(struct node *node, enum status status);
 
 /* node_stop asks the loop to end; any thread, also a signal handler. */
 void node_stop(struct node *node);

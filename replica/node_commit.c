@@ -189,6 +189,7 @@ enum status node_commit_block(struct node *node, const struct replica_output *ou
     *executed = (struct replica_input){.kind = INPUT_EXECUTED, .height = output->height};
     TRY(node_fold_block(node, &block, output->id, output->bytes.count, true, true, executed->root));
     node_root_tell(&node->roots[output->height % NODE_ROOTS_KEPT], executed);
+    node_branch_committed(node, output->height);
     if (block.header.flags & BLOCK_EPOCH_END) {
         TRY(ledger_chain_epoch(node->ledger, &node->epoch));
         executed->next = &node->epoch;

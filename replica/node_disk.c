@@ -14,12 +14,15 @@
 #include "replica/node_internal.h"
 
 #define VALIDATOR_FOLDER   "validator"
+#define OBSERVER_FOLDER    "data/journal"
 #define JOURNAL_MEMORY_MAX (UINT64_C(512) << 20)
 #define ROOM_WAIT_US       100000
 
-static enum status folder_of(const char *home, char out[IO_PATH_MAX])
+/* An observer's journal is no sign state: it lies with what can be rebuilt. */
+static enum status folder_of(const char *home, bool is_validator, char out[IO_PATH_MAX])
 {
-    int length = snprintf(out, IO_PATH_MAX, "%s/%s", home, VALIDATOR_FOLDER);
+    int length = snprintf(out, IO_PATH_MAX, "%s/%s", home,
+                          is_validator ? VALIDATOR_FOLDER : OBSERVER_FOLDER);
     return length > 0 && length < IO_PATH_MAX ? STATUS_OK : STATUS_RANGE;
 }
 
@@ -29,14 +32,12 @@ static uint64_t block_bytes_max_of(const struct params *params)
     return params->block_bytes_max + (uint64_t)header_bytes_max + (uint64_t)justify_bytes_max;
 }
 
-enum status node_format(struct io *io, const char *home, const struct params *params,
-                        const uint8_t genesis_id[HASH_BYTES], const uint8_t key[32],
-                        uint64_t journal_bytes)
+static enum status format(struct io *io, const char *folder, const struct params *params,
+                          const uint8_t genesis_id[HASH_BYTES], const uint8_t key[32],
+                          uint64_t journal_bytes)
 {
-    char folder[IO_PATH_MAX];
     struct journal_geometry geometry;
     struct journal_identity identity = {0};
-    TRY(folder_of(home, folder));
     TRY(journal_geometry_make(journal_bytes, block_bytes_max_of(params), params->uncommitted_max,
                               &geometry));
     memcpy(identity.chain_id, genesis_id, HASH_BYTES);
@@ -47,15 +48,38 @@ enum status node_format(struct io *io, const char *home, const struct params *pa
     return journal_format(io, folder, &identity, &geometry);
 }
 
+enum status node_format(struct io *io, const char *home, const struct params *params,
+                        const uint8_t genesis_id[HASH_BYTES], const uint8_t key[32],
+                        uint64_t journal_bytes)
+{
+    char folder[IO_PATH_MAX];
+    TRY(folder_of(home, true, folder));
+    return format(io, folder, params, genesis_id, key, journal_bytes);
+}
+
+/* ready_observer makes an observer's journal if it has none. */
+static enum status ready_observer(struct node *node, const char *folder)
+{
+    TRY(io_mkdir(&node->io, folder));
+    enum status status = format(&node->io, folder, &node->genesis.params, node->genesis_id,
+                                node->key, node->options.journal_bytes);
+    return status == STATUS_EXISTS ? STATUS_OK : status;
+}
+
 /* ---- opening ---- */
 
 enum status node_disk_open(struct node *node, struct log_mark *hint, const char **why)
 {
     char folder[IO_PATH_MAX];
     struct journal_recovery recovery;
-    TRY(folder_of(node->options.home, folder));
+    bool is_validator = node->options.secret_key != NULL;
+    TRY(folder_of(node->options.home, is_validator, folder));
+    if (!is_validator) {
+        *why = "the journal of an observer cannot be made";
+        TRY(ready_observer(node, folder));
+    }
     enum status status = journal_open(&node->journal, &node->io, folder, node->genesis_id,
-                                      node->options.secret_key + 32, JOURNAL_MEMORY_MAX, &recovery);
+                                      node->key, JOURNAL_MEMORY_MAX, &recovery);
     if (status != STATUS_OK) {
         *why = recovery.why && recovery.why[0] ? recovery.why : "the journal cannot be opened";
         TRACE(ERROR, "replica", "journal", *why, trace_status("status", status),
@@ -278,6 +302,10 @@ static enum status submit_all(struct node *node, enum node_slot_use use)
 /* Whoever asked decides whether a failure is final: a superblock copy too few, for one, is not. */
 static enum status node_disk_complete(struct node *node, struct io_op *op)
 {
+    if (op->kind >= IO_ACCEPT) {
+        node->net.driver->complete(node->net.self, op, node_steady_us());
+        return STATUS_OK;
+    }
     if (op->status != STATUS_OK) {
         TRACE(ERROR, "replica", "disk", "an operation on a file of record failed",
               trace_status("status", op->status), trace_i64("errno", op->error));
@@ -355,7 +383,8 @@ enum status node_disk_settle(struct node *node)
 
 bool node_disk_idle(const struct node *node)
 {
-    return node->in_flight == 0;
+    bool quiet = !node->net.driver || node->net.driver->idle(node->net.self);
+    return node->in_flight == 0 && quiet;
 }
 
 /* node_disk_publish_now brings the published head up to the chain log, blocking; at the start. */

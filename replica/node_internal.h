@@ -9,22 +9,27 @@
 #include <unistd.h>
 
 #include "log/journal.h"
+#include "replica/message.h"
 #include "replica/node.h"
 #include "replica/replica.h"
 #include "replica/verify.h"
 
-#define NODE_OPS_MAX 64
-#define NODE_SLOTS   16 /* operations of the loop in flight */
+#define NODE_OPS_MAX 1024 /* of the disk and of every connection */
+#define NODE_SLOTS   16   /* operations of the loop in flight */
 #define NODE_JOBS_MAX                                                                              \
     16384 /* transactions before their verdict: under a second of one core's work */
 #define NODE_JUDGE_BATCH  256   /* verdicts taken at once */
 #define NODE_FAILED_MAX   65536 /* notices kept */
 #define NODE_ROOTS_KEPT   256   /* newest roots, for headers that name them */
 #define NODE_HEADS_KEPT   8192  /* heads not yet published; more than CHAIN_UNSYNCED_BLOCKS */
-#define NODE_INPUTS_MAX   64
+#define NODE_INPUTS_MAX   1024  /* a commit may bring REPLICA_TREE_MAX executions */
 #define NODE_HELD_MAX     16384 /* committed blocks whose journal records are still needed */
 #define NODE_HOUSEKEEP_US 1000000
-#define NODE_GATHER_US    8000 /* between two blocks that are not full */
+#define NODE_GATHER_US    8000  /* between two blocks that are not full */
+#define NODE_EVENTS_MAX   256   /* of the network, handled at once */
+#define NODE_GOSSIP_BYTES 60000 /* transactions of one message to the peers */
+#define NODE_PENDING_MAX                                                                           \
+    160 /* blocks whose transactions are remembered; more than REPLICA_TREE_MAX */
 
 /* Rounds of several validators (replica/replica.h). */
 #define NODE_TIMEOUT_US     1500000
@@ -49,6 +54,21 @@ struct node_root {
     uint8_t next_set_hash[HASH_BYTES];
 };
 
+/* The transactions of a block that is not committed yet. Ours is known by its round until it has an id. */
+struct node_pending {
+    bool used, own, on_branch;
+    uint8_t id[HASH_BYTES]; /* unless `own` */
+    uint64_t epoch, round, height;
+    uint32_t count;
+    uint8_t (*txs)[HASH_BYTES]; /* ids, owned */
+};
+
+/* What a peer is, and which blocks it still waits for. */
+struct node_peer {
+    bool up, is_validator;
+    uint64_t serve_height, serve_left; /* heights to send, ascending */
+};
+
 enum node_slot_use {
     NODE_SLOT_FREE,
     NODE_SLOT_JOURNAL_WRITE,
@@ -70,6 +90,7 @@ struct node_counters {
     uint64_t journal_syncs, journal_sync_us_total, journal_sync_us_max;
     uint64_t replay_blocks, replay_target;
     uint64_t state_records;
+    uint64_t gossip_dropped; /* transactions of peers that found no place */
 };
 
 struct node_failed {
@@ -89,6 +110,7 @@ struct node {
     struct node_options options;
     struct genesis genesis;
     uint8_t genesis_id[HASH_BYTES];
+    uint8_t key[32];      /* own consensus key; zero: an observer */
     struct params params; /* in force, for admission */
     struct io io;
     int lock_file;
@@ -103,6 +125,8 @@ struct node {
     struct replica *replica;
     struct mempool *mempool;
     struct verify_pool *verify;
+    struct net net;
+    uint64_t net_due_us;                          /* monotonic: when it wants to be pumped */
     struct verify_verdict jobs[NODE_JUDGE_BATCH]; /* taken from the verify pool */
 
     /* loop: the core */
@@ -116,9 +140,12 @@ struct node {
     bool clock_ahead;    /* of the wall clock, which stepped back */
     uint8_t *body;       /* [block_bytes_max] for proposals */
     bool body_wanted;    /* the core waits for a body of at most body_bytes at body_height */
-    uint64_t body_height, body_bytes;
-    uint64_t gathered_us; /* monotonic: the newest body with transactions */
-    bool was_waiting;     /* the mempool had transactions when the core last heard */
+    uint64_t body_epoch, body_round, body_height, body_bytes;
+    uint64_t gathered_us;            /* monotonic: the newest body with transactions */
+    uint8_t (*body_txs)[HASH_BYTES]; /* [BLOCK_COMMANDS_MAX] */
+    struct node_pending pending[NODE_PENDING_MAX];
+    struct node_check *checks; /* bodies and signatures that are being checked */
+    bool was_waiting;          /* the mempool had transactions when the core last heard */
     bool signing;
     const char *why; /* why the loop stopped, static text */
 
@@ -134,6 +161,16 @@ struct node {
     bool head_is_set;
     uint64_t head_set_height;
     uint64_t free_bytes, space_checked_us;
+
+    /* loop: the peers */
+    struct node_peer peers[NET_PEERS_MAX];
+    uint32_t serving; /* peers with serve_left > 0 */
+    uint8_t *gossip;  /* [NODE_GOSSIP_BYTES + COMMAND_BYTES_MAX] a COMMANDS message in the making */
+    size_t gossip_bytes;
+    uint32_t gossip_count;
+    struct chain_buffer serve_buffer;
+    uint8_t *serve_message; /* grows to the longest block served */
+    size_t serve_capacity;
 
     /* loop: results */
     struct node_head head;     /* newest folded block */
@@ -153,8 +190,9 @@ struct node {
     struct node_failed failed;
 };
 
-/* node_now_us is the wall clock. node_deadline is monotonic. */
+/* node_now_us is the wall clock. node_steady_us and node_deadline are monotonic. */
 uint64_t node_now_us(void);
+uint64_t node_steady_us(void);
 struct timespec node_deadline(uint64_t timeout_us);
 
 /* node.c */
@@ -165,10 +203,50 @@ void node_note_failed(struct node *node, const uint8_t id[32], const char *reaso
 bool node_judge_verified(struct node *node);
 void node_reject_all(struct node *node);
 
+/* A transaction's way through the verify pool ends where its tag says. */
+enum node_tag { NODE_TAG_TICKET = 0, NODE_TAG_PEER = 1, NODE_TAG_MASK = 7 };
+
 /* node_loop.c: one input with everything that follows from it; the same for the outputs of a recovery
  * call. */
 MUST_CHECK enum status node_step(struct node *node, const struct replica_input *input);
 MUST_CHECK enum status node_handle_outputs(struct node *node);
+
+/* node_queue: an input that an output caused; it waits until the present step is over. */
+void node_queue(struct node *node, const struct replica_input *input);
+
+/* node_net.c: the network's events and messages; blocks for peers; transactions for them. */
+void node_net_send(struct node *node, const struct replica_output *output);
+void node_net_serve(struct node *node, const struct replica_output *output);
+MUST_CHECK enum status node_net_pump(struct node *node);
+MUST_CHECK enum status node_net_take(struct node *node, bool *busy);
+/* node_gossip_add: this transaction is new to the mempool; peers get it with the next flush. */
+void node_gossip_add(struct node *node, struct bytes tx);
+void node_gossip_flush(struct node *node);
+
+/* node_check.c: signatures and bodies, checked on the threads of the verify pool. */
+MUST_CHECK enum status node_check_signatures(struct node *node,
+                                             const struct replica_output *output);
+MUST_CHECK enum status node_check_body(struct node *node, const struct replica_output *output);
+/* node_check_take hands finished ones to the core; true: there were some. */
+bool node_check_take(struct node *node);
+void node_check_drop_all(struct node *node);
+
+/* node_branch.c: the transactions of uncommitted blocks. */
+/* node_branch_add, _own take the ids over; `own`: the block that we propose in this round. */
+void node_branch_add(struct node *node, const uint8_t id[HASH_BYTES], const struct header *header,
+                     uint8_t (*txs)[HASH_BYTES], uint32_t count);
+MUST_CHECK enum status node_branch_own(struct node *node, uint8_t (*txs)[HASH_BYTES],
+                                       uint32_t count);
+/* node_branch_hold makes the mempool hold exactly what the branch of the next proposal has. Under the
+ * exclusive lock. STATUS_FULL: it cannot hold that much. */
+MUST_CHECK enum status node_branch_hold(struct node *node);
+/* node_branch_repeats: a block would repeat a transaction, its own or one of its uncommitted ancestors. */
+MUST_CHECK enum status node_branch_repeats(struct node *node, const uint8_t id[HASH_BYTES],
+                                           uint8_t (*txs)[HASH_BYTES], uint32_t count,
+                                           bool *repeats);
+/* node_branch_committed: what stands at or below `height` is committed or orphaned. */
+void node_branch_committed(struct node *node, uint64_t height);
+void node_branch_free(struct node *node);
 
 /* node_commit.c */
 MUST_CHECK enum status node_commit_block(struct node *node, const struct replica_output *output,

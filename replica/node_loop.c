@@ -15,16 +15,10 @@
 #define COMPLETIONS_MAX 64
 #define CLOCK_SLACK_US  1000000
 
-static void queue_input(struct node *node, const struct replica_input *input)
+void node_queue(struct node *node, const struct replica_input *input)
 {
     assert(node->input_count < NODE_INPUTS_MAX);
     node->inputs[(node->input_first + node->input_count++) % NODE_INPUTS_MAX] = *input;
-}
-
-static uint64_t steady_us(void)
-{
-    struct timespec t = node_deadline(0);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 /* gather_us answers how long a body had better wait for company. A block costs two signatures, their
@@ -33,10 +27,27 @@ static uint64_t steady_us(void)
 static uint64_t gather_us(const struct node *node)
 {
     struct mempool_stats pool;
-    uint64_t due = node->gathered_us + NODE_GATHER_US, now = steady_us();
+    uint64_t due = node->gathered_us + NODE_GATHER_US, now = node_steady_us();
     if (!node->body_wanted || now >= due || !mempool_waiting(node->mempool)) return 0;
     mempool_stats(node->mempool, &pool);
     return pool.bytes < node->body_bytes ? due - now : 0;
+}
+
+static enum status pick_body(struct node *node, size_t *count, uint32_t *txs)
+{
+    const struct body empty = {0};
+    enum status status = STATUS_FULL;
+    if (node->body_bytes > BODY_EMPTY_BYTES) {
+        node_write_begin(node);
+        status = node_branch_hold(node);
+        if (status == STATUS_OK)
+            mempool_pick(node->mempool, node->body_height, node->params.block_gas_max, node->body,
+                         (size_t)node->body_bytes, count, txs, node->body_txs);
+        node_write_end(node);
+    }
+    /* More stands in uncommitted blocks than the mempool can keep apart: until some are committed. */
+    if (status == STATUS_FULL) status = body_encode(&empty, node->body, BODY_EMPTY_BYTES, count);
+    return status;
 }
 
 /* give_body fills a proposal, if one is asked for and journal and disk have room for it. */
@@ -47,26 +58,23 @@ static enum status give_body(struct node *node)
         return STATUS_OK;
     size_t count = 0;
     uint32_t txs = 0;
-    if (node->body_bytes >= BODY_EMPTY_BYTES) {
-        node_write_begin(node);
-        mempool_pick(node->mempool, node->body_height, node->params.block_gas_max, node->body,
-                     (size_t)node->body_bytes, &count, &txs);
-        node_write_end(node);
-    } else {
-        const struct body empty = {0};
-        TRY(body_encode(&empty, node->body, BODY_EMPTY_BYTES, &count));
-    }
-    if (txs > 0) node->gathered_us = steady_us();
+    TRY(pick_body(node, &count, &txs));
+    if (txs > 0) node->gathered_us = node_steady_us();
     node->body_wanted = false;
     node->counters.proposals++;
-    queue_input(node, &(struct replica_input){.kind = INPUT_BODY, .body = {node->body, count}});
+    TRY(node_branch_own(node, node->body_txs, txs));
+    node_queue(node, &(struct replica_input){.kind = INPUT_BODY, .body = {node->body, count}});
     return STATUS_OK;
 }
 
 static void want_body(struct node *node, const struct replica_output *output)
 {
     uint64_t room = node->genesis.params.block_bytes_max;
+    struct replica_view view;
+    replica_view(node->replica, &view);
     node->body_wanted = true;
+    node->body_epoch = view.epoch;
+    node->body_round = view.round;
     node->body_height = output->height;
     node->body_bytes = output->body_bytes_max < room ? output->body_bytes_max : room;
 }
@@ -82,7 +90,7 @@ static enum status give_signature(struct node *node, const struct replica_output
             "a signature of our own does not verify: this machine's memory or processor fails";
         return STATUS_BAD_SIGNATURE;
     }
-    queue_input(node, &input);
+    node_queue(node, &input);
     return STATUS_OK;
 }
 
@@ -90,7 +98,7 @@ static enum status commit(struct node *node, const struct replica_output *output
 {
     struct replica_input executed;
     TRY(node_commit_block(node, output, &executed));
-    queue_input(node, &executed);
+    node_queue(node, &executed);
     return STATUS_OK;
 }
 
@@ -99,7 +107,7 @@ static enum status commit(struct node *node, const struct replica_output *output
  * chain does not stop, and what it was ahead melts away. */
 static uint64_t clock_us(struct node *node)
 {
-    uint64_t steady = steady_us(), wall = node_now_us();
+    uint64_t steady = node_steady_us(), wall = node_now_us();
     uint64_t slow = node->clock_us + (steady - node->clock_steady_us) / 2;
     if (node->clock_steady_us == 0) slow = node->head.time_us;
     uint64_t now = wall > slow ? wall : slow;
@@ -126,12 +134,17 @@ static enum status handle(struct node *node, const struct replica_output *output
     case OUTPUT_EPOCH:
         TRACE(INFO, "replica", "epoch", "a new epoch runs", trace_u64("epoch", output->tag));
         return STATUS_OK;
-    case OUTPUT_SEND:
-    case OUTPUT_VERIFY:
-    case OUTPUT_CHECK_BODY:
-    case OUTPUT_SERVE:
+    case OUTPUT_SEND: node_net_send(node, output); return STATUS_OK;
+    case OUTPUT_VERIFY: return node_check_signatures(node, output);
+    case OUTPUT_CHECK_BODY: return node_check_body(node, output);
+    case OUTPUT_SERVE: node_net_serve(node, output); return STATUS_OK;
     case OUTPUT_EVIDENCE:
-    case OUTPUT_BLAME: return STATUS_OK; /* a set of one has no peers */
+        TRACE(WARN, "replica", "evidence", "a validator has signed what contradicts itself",
+              trace_u64("validator", output->tag));
+        return STATUS_OK;
+    case OUTPUT_BLAME:
+        if (node->net.driver) node->net.driver->blame(node->net.self, output->peer, output->text);
+        return STATUS_OK;
     case OUTPUT_ALARM: node->why = output->text; return STATUS_DIVERGED;
     }
     return STATUS_OK;
@@ -180,7 +193,7 @@ static enum status run_queue(struct node *node)
 
 enum status node_step(struct node *node, const struct replica_input *input)
 {
-    queue_input(node, input);
+    node_queue(node, input);
     return run_queue(node);
 }
 
@@ -233,12 +246,19 @@ static int64_t sleep_us(struct node *node)
     uint64_t now = clock_us(node), until = now + POLL_MAX_US;
     if (node->timer_us != 0 && node->timer_us < until) until = node->timer_us;
     uint64_t wait = until > now ? until - now : 0, gather = gather_us(node);
+    uint64_t steady = node_steady_us();
+    if (node->net_due_us < steady + wait)
+        wait = node->net_due_us > steady ? node->net_due_us - steady : 0;
     return (int64_t)(gather > 0 && gather < wait ? gather : wait);
 }
 
-static enum status run_once(struct node *node)
+/* One pass of the loop: what has come in, what is due, what goes out, then at most `wait_us` of
+ * sleep. */
+enum status node_turn(struct node *node, uint64_t wait_us)
 {
-    bool busy;
+    bool busy = false;
+    TRY(node_net_take(node, &busy));
+    if (node_check_take(node)) TRY(run_queue(node));
     TRY(take_verdicts(node, &busy));
     TRY(take_timer(node));
     take_notices(node);
@@ -249,7 +269,9 @@ static enum status run_once(struct node *node)
         TRY(run_queue(node));
     }
     node_publish(node);
-    return take_completions(node, busy ? 0 : sleep_us(node));
+    TRY(node_net_pump(node));
+    uint64_t sleep = busy ? 0 : (uint64_t)sleep_us(node);
+    return take_completions(node, (int64_t)(sleep < wait_us ? sleep : wait_us));
 }
 
 /* drain takes back what is in flight, then leaves nothing that the next start would have to mend. */
@@ -263,16 +285,33 @@ static enum status drain(struct node *node)
     return STATUS_OK;
 }
 
-enum status node_run(struct node *node)
+static void warn_of_no_tolerance(const struct node *node)
+{
+    const struct validator_set *set = &node->epoch.set;
+    uint64_t spare = set->total - quorum_weight(set), least = UINT64_MAX;
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (set->power[i] < least) least = set->power[i];
+    }
+    if (set->count > 1 && spare < least)
+        TRACE(WARN, "replica", "quorum",
+              "no fault is tolerated: one validator that stops, stops the chain",
+              trace_u64("validators", set->count), trace_u64("power", set->total),
+              trace_u64("quorum", quorum_weight(set)));
+}
+
+enum status node_begin(struct node *node)
 {
     TRACE(INFO, "replica", "start", "the loop runs", trace_string("io", node->io.driver->name),
-          trace_u64("height", node->head.height));
+          trace_u64("height", node->head.height), trace_u64("validators", node->epoch.set.count));
+    warn_of_no_tolerance(node);
     node->signing = true;
     node_space_watch(node);
-    enum status status = step_at(node, INPUT_START);
-    while (status == STATUS_OK && !atomic_load(&node->stopping)) {
-        status = run_once(node);
-    }
+    return step_at(node, INPUT_START);
+}
+
+enum status node_end(struct node *node, enum status status)
+{
+    if (node->net.driver) node->net.driver->stop(node->net.self);
     if (status == STATUS_OK) status = drain(node);
     node->signing = false;
     if (status != STATUS_OK) {
@@ -288,4 +327,13 @@ enum status node_run(struct node *node)
     pthread_mutex_unlock(&node->head_lock);
     node_reject_all(node);
     return status;
+}
+
+enum status node_run(struct node *node)
+{
+    enum status status = node_begin(node);
+    while (status == STATUS_OK && !atomic_load(&node->stopping)) {
+        status = node_turn(node, POLL_MAX_US);
+    }
+    return node_end(node, status);
 }

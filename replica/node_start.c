@@ -140,15 +140,14 @@ static enum status open_replica(struct node *node)
     struct replica_config *config = calloc(1, sizeof *config);
     if (!config) return STATUS_NO_MEMORY;
     memcpy(config->genesis_id, node->genesis_id, HASH_BYTES);
-    memcpy(config->key, node->options.secret_key + 32, 32);
+    memcpy(config->key, node->key, sizeof config->key); /* zero is in no set */
     config->reserve_body_bytes = BLOCK_BYTES_MAX;
     config->timeout_us = NODE_TIMEOUT_US;
     config->timeout_max_us = NODE_TIMEOUT_MAX_US;
     config->drift_us = NODE_DRIFT_US;
     config->guard_us = NODE_GUARD_US;
     enum status status = ledger_chain_epoch(node->ledger, &config->epoch);
-    /* Peers, and with them sets of more than one, are still to come. */
-    if (status == STATUS_OK && config->epoch.set.count != 1) status = STATUS_UNSUPPORTED;
+    node->epoch = config->epoch;
     if (status == STATUS_OK) status = replica_open(&node->replica, config);
     free(config);
     return status;

@@ -86,6 +86,7 @@ enum status node_submit_start(struct node *node, const struct bytes *txs, size_t
     s->context = context;
     for (size_t i = 0; i < count; i++) {
         tags[i] = (uint64_t)(uintptr_t)&s->tickets[i];
+        assert((tags[i] & NODE_TAG_MASK) == NODE_TAG_TICKET);
     }
     enum status status = verify_submit(node->verify, txs, tags, count);
     if (status != STATUS_OK) {
@@ -206,6 +207,23 @@ static void judge(struct node *node, const struct verify_verdict *job, struct no
     node_write_end(node);
 }
 
+/* deliver brings a verdict where its transaction came from. What is new to the pool, and not from a
+ * validator, goes on to the peers. */
+static void deliver(struct node *node, const struct verify_verdict *job,
+                    const struct node_verdict *verdict)
+{
+    bool added = verdict->status == STATUS_OK && !verdict->known;
+    if ((job->tag & NODE_TAG_MASK) == NODE_TAG_TICKET) {
+        if (added) node_gossip_add(node, job->view.bytes);
+        ticket_answer(job->tag, verdict);
+        return;
+    }
+    uint32_t peer = (uint32_t)(job->tag >> 3);
+    if (added && !node->peers[peer].is_validator) node_gossip_add(node, job->view.bytes);
+    if (!job->opened || job->status == STATUS_BAD_SIGNATURE)
+        node->net.driver->blame(node->net.self, peer, "a transaction that is not valid");
+}
+
 bool node_judge_verified(struct node *node)
 {
     struct verify_verdict *jobs = node->jobs;
@@ -218,8 +236,8 @@ bool node_judge_verified(struct node *node)
         else
             node->counters.verify_failed++;
         if (verdict.status != STATUS_OK) node->counters.mempool_rejected++;
+        deliver(node, &jobs[i], &verdict);
         verify_release(node->verify, &jobs[i]);
-        ticket_answer(jobs[i].tag, &verdict);
     }
     return count > 0;
 }
@@ -233,7 +251,8 @@ void node_reject_all(struct node *node)
         for (size_t i = 0; i < count; i++) {
             struct node_verdict verdict = {.status = STATUS_CLOSED};
             verify_release(node->verify, &jobs[i]);
-            ticket_answer(jobs[i].tag, &verdict);
+            if ((jobs[i].tag & NODE_TAG_MASK) == NODE_TAG_TICKET)
+                ticket_answer(jobs[i].tag, &verdict);
         }
         verify_stats(node->verify, &stats);
         if (stats.pending == 0) return;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define JOB_BATCH_MAX 16
@@ -22,6 +23,10 @@ struct job {
 struct job_queue {
     struct job *first, *last;
     size_t count;
+};
+
+struct task_queue {
+    struct verify_task *first, *last;
 };
 
 /* Ids known to be good, in sets of four: the keyed hash names the set, the oldest of it leaves. */
@@ -45,6 +50,8 @@ struct verify_pool {
     struct job *free;
     uint32_t free_count;
     struct job_queue waiting, done;
+    struct task_queue tasks, tasks_done; /* `tasks`: with parts that have not begun */
+    _Atomic bool urgent;                 /* `tasks` is not empty */
     struct verify_stats stats;
 
     pthread_mutex_t cache_mutex;
@@ -70,6 +77,25 @@ static struct job *queue_pop(struct job_queue *queue)
     if (!queue->first) queue->last = NULL;
     queue->count--;
     return job;
+}
+
+static void task_push(struct task_queue *queue, struct verify_task *task)
+{
+    task->next = NULL;
+    if (queue->last)
+        queue->last->next = task;
+    else
+        queue->first = task;
+    queue->last = task;
+}
+
+static struct verify_task *task_pop(struct task_queue *queue)
+{
+    struct verify_task *task = queue->first;
+    if (!task) return NULL;
+    queue->first = task->next;
+    if (!queue->first) queue->last = NULL;
+    return task;
 }
 
 /* ---- cache ---- */
@@ -114,15 +140,23 @@ bool verify_known(struct verify_pool *pool, const uint8_t id[HASH_BYTES])
 
 /* ---- workers ---- */
 
+enum status verify_tx(struct verify_pool *pool, struct bytes tx, struct tx_view *view, bool *opened,
+                      bool *cached)
+{
+    *opened = *cached = false;
+    TRY(tx_open(tx.at, tx.count, view));
+    *opened = true;
+    *cached = cache_has(pool, view->id);
+    if (*cached) return STATUS_OK;
+    enum status status = tx_verify(view, pool->options.genesis_id);
+    if (status == STATUS_OK) cache_add(pool, view->id);
+    return status;
+}
+
 static void job_run(struct verify_pool *pool, struct job *job)
 {
-    job->status = tx_open(job->bytes, job->count, &job->view);
-    job->opened = job->status == STATUS_OK;
-    if (!job->opened) return;
-    job->cached = cache_has(pool, job->view.id);
-    if (job->cached) return;
-    job->status = tx_verify(&job->view, pool->options.genesis_id);
-    if (job->status == STATUS_OK) cache_add(pool, job->view.id);
+    struct bytes tx = {job->bytes, job->count};
+    job->status = verify_tx(pool, tx, &job->view, &job->opened, &job->cached);
 }
 
 static void jobs_finish(struct verify_pool *pool, struct job *const *batch, size_t count)
@@ -137,31 +171,71 @@ static void jobs_finish(struct verify_pool *pool, struct job *const *batch, size
     }
 }
 
+static void wake(const struct verify_pool *pool)
+{
+    if (pool->options.wake) pool->options.wake(pool->options.wake_context);
+}
+
+/* run_part does the next part of the first task that has one; false: none has. Called and left with the lock
+ * held. */
+static bool run_part(struct verify_pool *pool)
+{
+    struct verify_task *task = pool->tasks.first;
+    if (!task) return false;
+    uint32_t part = task->begun++;
+    if (task->begun == task->parts) task_pop(&pool->tasks);
+    atomic_store(&pool->urgent, pool->tasks.first != NULL);
+    pthread_mutex_unlock(&pool->mutex);
+    task->run(pool, task, part);
+    pthread_mutex_lock(&pool->mutex);
+    bool ended = ++task->ended == task->parts;
+    if (ended) {
+        task_push(&pool->tasks_done, task);
+        pthread_mutex_unlock(&pool->mutex);
+        wake(pool);
+        pthread_mutex_lock(&pool->mutex);
+    }
+    return true;
+}
+
+static void run_parts(struct verify_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    while (run_part(pool)) {
+    }
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* run_jobs does a few of the transactions that wait; no more than this thread's share, for the others have
+ * been woken for the rest. Called and left with the lock held. */
+static bool run_jobs(struct verify_pool *pool)
+{
+    struct job *batch[JOB_BATCH_MAX];
+    unsigned threads = pool->options.threads > 0 ? pool->options.threads : 1;
+    size_t share = (pool->waiting.count + threads - 1) / threads, count = 0;
+    while (count < JOB_BATCH_MAX && count < share) {
+        batch[count++] = queue_pop(&pool->waiting);
+    }
+    if (count == 0) return false;
+    pthread_mutex_unlock(&pool->mutex);
+    for (size_t i = 0; i < count; i++) {
+        if (atomic_load(&pool->urgent)) run_parts(pool);
+        job_run(pool, batch[i]);
+    }
+    pthread_mutex_lock(&pool->mutex);
+    jobs_finish(pool, batch, count);
+    pthread_mutex_unlock(&pool->mutex);
+    wake(pool);
+    pthread_mutex_lock(&pool->mutex);
+    return true;
+}
+
 static void *worker_main(void *context)
 {
     struct verify_pool *pool = context;
-    struct job *batch[JOB_BATCH_MAX];
     pthread_mutex_lock(&pool->mutex);
-    for (;;) {
-        while (!pool->stopping && !pool->waiting.first) {
-            pthread_cond_wait(&pool->work, &pool->mutex);
-        }
-        if (pool->stopping) break;
-        /* No more than this thread's share: the others have been woken for the rest. */
-        size_t share = (pool->waiting.count + pool->options.threads - 1) / pool->options.threads;
-        size_t count = 0;
-        while (count < JOB_BATCH_MAX && count < share) {
-            batch[count++] = queue_pop(&pool->waiting);
-        }
-        pthread_mutex_unlock(&pool->mutex);
-        for (size_t i = 0; i < count; i++) {
-            job_run(pool, batch[i]);
-        }
-        pthread_mutex_lock(&pool->mutex);
-        jobs_finish(pool, batch, count);
-        pthread_mutex_unlock(&pool->mutex);
-        if (pool->options.wake) pool->options.wake(pool->options.wake_context);
-        pthread_mutex_lock(&pool->mutex);
+    while (!pool->stopping) {
+        if (!run_part(pool) && !run_jobs(pool)) pthread_cond_wait(&pool->work, &pool->mutex);
     }
     pthread_mutex_unlock(&pool->mutex);
     return NULL;
@@ -198,7 +272,7 @@ static enum status memory_open(struct verify_pool *pool)
 
 enum status verify_open(struct verify_pool **out, const struct verify_options *options)
 {
-    if (options->threads == 0 || options->threads > VERIFY_THREADS_MAX || options->jobs_max == 0 ||
+    if (options->threads > VERIFY_THREADS_MAX || options->jobs_max == 0 ||
         options->jobs_max > 1000000 || options->bytes_max < TX_BYTES_MAX ||
         options->bytes_max > UINT64_C(1) << 40) {
         return STATUS_RANGE;
@@ -292,6 +366,8 @@ size_t verify_take(struct verify_pool *pool, struct verify_verdict *verdicts, si
 {
     size_t count = 0;
     pthread_mutex_lock(&pool->mutex);
+    while (pool->options.threads == 0 && run_jobs(pool)) {
+    }
     while (count < max) {
         struct job *job = queue_pop(&pool->done);
         if (!job) break;
@@ -317,6 +393,31 @@ void verify_release(struct verify_pool *pool, struct verify_verdict *verdict)
     pool->free = job;
     pool->free_count++;
     pthread_mutex_unlock(&pool->mutex);
+}
+
+void verify_task_start(struct verify_pool *pool, struct verify_task *task)
+{
+    assert(task->parts > 0);
+    task->begun = task->ended = 0;
+    uint32_t parts = task->parts; /* it may be over and gone before the last thread is woken */
+    pthread_mutex_lock(&pool->mutex);
+    task_push(&pool->tasks, task);
+    atomic_store(&pool->urgent, true);
+    pthread_mutex_unlock(&pool->mutex);
+    for (unsigned i = 0; i < parts && i < pool->options.threads; i++) {
+        pthread_cond_signal(&pool->work);
+    }
+    if (pool->options.threads == 0) wake(pool);
+}
+
+struct verify_task *verify_task_take(struct verify_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    while (pool->options.threads == 0 && run_part(pool)) {
+    }
+    struct verify_task *task = task_pop(&pool->tasks_done);
+    pthread_mutex_unlock(&pool->mutex);
+    return task;
 }
 
 void verify_stats(struct verify_pool *pool, struct verify_stats *stats)

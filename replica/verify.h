@@ -1,4 +1,4 @@
-/* replica/verify.h - the verify pool: signatures of transactions, off the loop.
+/* replica/verify.h - the verify pool: signatures, off the loop.
  *
  * The loop (or any thread) submits transactions; worker threads open them (apply/transaction.h) and
  * verify their signatures; the loop takes the verdicts out, in any order, and is woken when there
@@ -6,6 +6,9 @@
  * hash of the full signed bytes, so a hit says that exactly these bytes were good.
  *
  *   submit --> queue of jobs (bounded) --> workers, a batch each --> queue of verdicts --> take
+ *
+ * Beside that the loop has tasks of its own - the signatures of a message, the body of a block - which go
+ * before every transaction that waits.
  *
  * The queue of verdicts has a place for every job accepted and not yet taken, so workers never wait
  * for the loop. Nothing here depends on consensus state: chain tag, fee and expiry are checked by
@@ -22,8 +25,8 @@
 struct verify_pool;
 
 struct verify_options {
-    unsigned threads;   /* 1..VERIFY_THREADS_MAX */
-    uint32_t jobs_max;  /* accepted and not yet taken, 1..1,000,000 */
+    unsigned threads;  /* 1..VERIFY_THREADS_MAX; 0: the work is done by whoever takes its results */
+    uint32_t jobs_max; /* accepted and not yet taken, 1..1,000,000 */
     uint64_t bytes_max; /* of their transactions, all together */
     uint32_t cache_max; /* ids remembered, 0: none */
     uint8_t genesis_id[HASH_BYTES];
@@ -73,5 +76,24 @@ void verify_release(struct verify_pool *pool, struct verify_verdict *verdict);
 bool verify_known(struct verify_pool *pool, const uint8_t id[HASH_BYTES]);
 
 void verify_stats(struct verify_pool *pool, struct verify_stats *stats);
+
+/* verify_tx opens and verifies one transaction, unless its id is known to be good; any thread. `view` borrows
+ * the bytes. What tx_open and tx_verify answer. */
+MUST_CHECK enum status verify_tx(struct verify_pool *pool, struct bytes tx, struct tx_view *view,
+                                 bool *opened, bool *cached);
+
+/* A task in parts. `run` is called once for each part, by several threads at once and in any order. The
+ * owner embeds it in what it is about, which must stay until the task is taken back (or the pool closed). */
+struct verify_task {
+    void (*run)(struct verify_pool *pool, struct verify_task *task, uint32_t part);
+    uint32_t parts; /* at least 1 */
+    /* the pool's: */
+    struct verify_task *next;
+    uint32_t begun, ended;
+};
+
+/* verify_task_start: tasks are begun in this order. verify_task_take answers one that has ended, or NULL. */
+void verify_task_start(struct verify_pool *pool, struct verify_task *task);
+struct verify_task *verify_task_take(struct verify_pool *pool);
 
 #endif

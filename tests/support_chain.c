@@ -40,25 +40,30 @@ void fold_params(struct params *params)
 
 void fold_genesis_make(struct fold *chain)
 {
-    uint8_t accounts[CHAIN_KEYS * genesis_account_bytes_max], validator[validator_entry_bytes_max];
+    uint8_t accounts[CHAIN_KEYS * genesis_account_bytes_max];
+    static uint8_t validators[VALIDATORS_MAX * validator_entry_bytes_max];
     struct writer w = writer_of(accounts, sizeof accounts);
     for (size_t i = 0; i < CHAIN_KEYS; i++) {
         struct genesis_account account = {.amount = CHAIN_AMOUNT};
         memcpy(account.address, chain->keys[i].address, 32);
         genesis_account_write(&w, &account);
     }
-    struct validator_entry entry = {.power = 10};
-    memcpy(entry.key, chain->validator.key, 32);
-    memcpy(entry.operator_address, chain->validator.address, 32);
-    struct writer v = writer_of(validator, sizeof validator);
-    validator_entry_write(&v, &entry);
+    struct writer v = writer_of(validators, sizeof validators);
+    uint32_t count = chain->validators ? chain->validator_count : 1;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fold_key *key = chain->validators ? &chain->validators[i] : &chain->validator;
+        struct validator_entry entry = {.power = 10};
+        memcpy(entry.key, key->key, 32);
+        memcpy(entry.operator_address, key->address, 32);
+        validator_entry_write(&v, &entry);
+    }
     static const char NAME[] = "test chain";
     struct genesis genesis = {
         .version = GENESIS_VERSION,
         .chain_name = {(const uint8_t *)NAME, sizeof NAME - 1},
         .time_us = CHAIN_TIME_US,
         .accounts = {accounts, writer_bytes(&w), CHAIN_KEYS},
-        .validators = {validator, writer_bytes(&v), 1},
+        .validators = {validators, writer_bytes(&v), count},
         .params = chain->params,
         .reward_pool = CHAIN_REWARD_POOL,
         .treasury = GENESIS_SUPPLY - CHAIN_REWARD_POOL - CHAIN_KEYS * CHAIN_AMOUNT,

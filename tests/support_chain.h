@@ -25,8 +25,10 @@ struct fold_key {
 void fold_key_make(uint64_t seed, struct fold_key *key);
 
 struct fold {
-    struct fold_key keys[CHAIN_KEYS]; /* funded at genesis */
-    struct fold_key validator;        /* the only one; its operator has no first balance */
+    struct fold_key keys[CHAIN_KEYS];  /* funded at genesis */
+    struct fold_key validator;         /* the only one; its operator has no first balance */
+    const struct fold_key *validators; /* of equal power, keys ascending; NULL: `validator` alone */
+    uint32_t validator_count;
     struct params params;
     struct genesis genesis;
     uint8_t *genesis_bytes; /* owned, [genesis_count] */

@@ -245,7 +245,7 @@ static const char *step_pick(struct mempool_model *model)
     uint64_t most = choose(model, MEMPOOL_MODEL_TXS);
     model_expire(model);
     mempool_pick(model->pool, model->height, most * MEMPOOL_MODEL_GAS, out, sizeof out, &count,
-                 &txs);
+                 &txs, NULL);
     if (body_decode(out, count, &body) != STATUS_OK || body.commands.count != txs)
         return "a pick is no body";
     struct reader r = list_reader(&body.commands);

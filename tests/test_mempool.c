@@ -61,7 +61,7 @@ static size_t pick(struct mempool *pool, size_t capacity, uint8_t *senders, uint
     static uint8_t bytes[1 << 20];
     size_t count;
     uint32_t txs;
-    mempool_pick(pool, 1, UINT64_MAX, bytes, capacity, &count, &txs);
+    mempool_pick(pool, 1, UINT64_MAX, bytes, capacity, &count, &txs, NULL);
     struct body body;
     assert_true(count <= capacity);
     assert_int_equal(body_decode(bytes, count, &body), STATUS_OK);
@@ -118,9 +118,9 @@ static void mempool_pick_keeps_its_limits(void **state)
     uint8_t bytes[4096];
     size_t count;
     uint32_t txs;
-    mempool_pick(pool, 1, 25, bytes, sizeof bytes, &count, &txs); /* 10 gas each */
+    mempool_pick(pool, 1, 25, bytes, sizeof bytes, &count, &txs, NULL); /* 10 gas each */
     assert_int_equal(txs, 2);
-    mempool_pick(pool, 1, UINT64_MAX, bytes, BODY_EMPTY_BYTES, &count, &txs);
+    mempool_pick(pool, 1, UINT64_MAX, bytes, BODY_EMPTY_BYTES, &count, &txs, NULL);
     assert_int_equal(txs, 0);
     assert_int_equal(count, BODY_EMPTY_BYTES);
     mempool_close(pool);

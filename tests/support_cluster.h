@@ -1,0 +1,66 @@
+/* tests/support_cluster.h - whole nodes of several validators in one thread, in virtual time: the real core,
+ * journal, chain log and ledger, each on a simulated disk of its own, joined by a simulated network.
+ *
+ * The same seed gives the same run. The program includes tests/support_clock.h and sets is_loop. Nodes check
+ * signatures themselves (no threads). A witness compares what nodes commit, height by height; the first
+ * contradiction fails the test.
+ */
+#ifndef CAIRN_TESTS_SUPPORT_CLUSTER_H
+#define CAIRN_TESTS_SUPPORT_CLUSTER_H
+
+#include "replica/node.h"
+#include "tests/support_chain.h"
+#include "tests/support_disk.h"
+
+#define CLUSTER_NODES_MAX   32
+#define CLUSTER_HEIGHTS_MAX 65536
+
+struct cluster_options {
+    uint32_t validators, observers;
+    uint64_t seed;
+    uint64_t delay_us, jitter_us; /* of a message */
+    uint32_t loss_ppm;            /* messages lost */
+    uint64_t sync_us;             /* the longest that an operation of a disk takes */
+    uint64_t epoch_blocks;        /* 0: one long epoch */
+    uint64_t block_interval_us;
+};
+
+struct cluster;
+
+struct cluster *cluster_make(const struct cluster_options *options);
+void cluster_free(struct cluster *cluster);
+
+/* cluster_start opens a node on what its disk holds, and connects it; it must recover by itself.
+ * cluster_stop ends it in order. cluster_kill cuts its power: the disk keeps one of the images that a cut may
+ * leave. cluster_kill_at: in the nth operation of its disk from now. */
+void cluster_start(struct cluster *cluster, uint32_t at);
+void cluster_stop(struct cluster *cluster, uint32_t at);
+void cluster_kill(struct cluster *cluster, uint32_t at);
+void cluster_kill_at(struct cluster *cluster, uint32_t at, uint64_t nth);
+bool cluster_is_up(const struct cluster *cluster, uint32_t at);
+
+/* cluster_cut: messages from one node to another are lost from now on, or no more. */
+void cluster_cut(struct cluster *cluster, uint32_t from, uint32_t to, bool is_cut);
+void cluster_heal(struct cluster *cluster);
+
+/* cluster_submit hands `count` transfers of a sender to a node, nonces ascending from where the last call for
+ * this sender ended. */
+void cluster_submit(struct cluster *cluster, uint32_t at, uint32_t sender, uint32_t count);
+
+/* cluster_run lets virtual time pass. cluster_run_until_height: until every node that is up has committed
+ * this height, at most `limit_us`; false: it was not reached. */
+void cluster_run(struct cluster *cluster, uint64_t span_us);
+bool cluster_run_until_height(struct cluster *cluster, uint64_t height, uint64_t limit_us);
+
+struct node *cluster_node(struct cluster *cluster, uint32_t at);
+uint64_t cluster_height(struct cluster *cluster, uint32_t at);
+/* cluster_balance answers the balance of a sender's account at a node. */
+uint64_t cluster_nonce(struct cluster *cluster, uint32_t at, uint32_t sender);
+
+/* cluster_check_files: the chain logs of two stopped nodes hold the same bytes as far as both go. */
+void cluster_check_files(struct cluster *cluster);
+
+/* A digest of all that was committed, for "same seed, same run". */
+uint64_t cluster_digest(const struct cluster *cluster);
+
+#endif
