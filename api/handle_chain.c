@@ -21,7 +21,8 @@ SHAPE(status_shape, "Status", "Chain, heights and health of this node",
       FIELD(U64, "event_total", "events in the chain"), FIELD(BOOL, "ready", "takes transactions"),
       FIELD(BOOL, "signing", "takes part in consensus"),
       FIELD_MAYBE(TEXT, "stopped", "why the loop stopped"),
-      FIELD(TEXT, "sync_stage", "replay or live"), FIELD(U64, "sync_blocks", "blocks replayed"),
+      FIELD(TEXT, "sync_stage", "replay, blocks (of peers) or live"),
+      FIELD(NUMBER, "peers", "connected"), FIELD(U64, "sync_blocks", "blocks replayed"),
       FIELD(U64, "sync_target", "blocks to replay"), FIELD(U64, "log_bytes", "of the chain log"),
       FIELD(U64, "log_segments", "files of the chain log"),
       FIELD(U64, "state_records", "records of the state"),
@@ -51,6 +52,13 @@ SHAPE(validator_shape, "Validator", "A validator of the running epoch",
 SHAPE(consensus_shape, "Consensus", "Where consensus stands", FIELD(U64, "height", "newest block"),
       FIELD(U64, "certified_height", "newest certified height"),
       FIELD(U64, "epoch", "running epoch"), FIELD(U64, "round", "round of the newest block"),
+      FIELD(TEXT, "state",
+            "what this replica does: guard, idle, lead, follow, timed out, ending, halted"),
+      FIELD(U64, "current_round", "it is in"),
+      FIELD(U64, "signed_round", "highest that it voted in or gave up"),
+      FIELD(U64, "high_qc_round", "of the highest certificate it knows"),
+      FIELD(U64, "uncommitted", "blocks above the newest committed one"),
+      FIELD(NUMBER, "validators", "in the set"), FIELD(NUMBER, "peers", "connected"),
       FIELD(U64, "rounds_total", "rounds entered since the start"),
       FIELD(U64, "proposals_total", "own proposals since the start"),
       FIELD(U64, "votes_total", "own votes since the start"),
@@ -111,7 +119,10 @@ void handle_status(struct request *request)
     json_set_bool(data, "signing", stats.signing);
     json_set_text(data, "stopped", stats.stopped);
     json_set_text(data, "sync_stage",
-                  stats.replay_blocks < stats.replay_target ? "replay" : "live");
+                  stats.replay_blocks < stats.replay_target ? "replay"
+                  : stats.syncing                           ? "blocks"
+                                                            : "live");
+    json_set_number(data, "peers", stats.peers);
     json_set_u64(data, "sync_blocks", stats.replay_blocks);
     json_set_u64(data, "sync_target", stats.replay_target);
     json_set_u64(data, "log_bytes", stats.chain_bytes);
@@ -252,6 +263,13 @@ void handle_consensus(struct request *request)
     json_set_u64(data, "certified_height", stats.head.certified_height);
     json_set_u64(data, "epoch", stats.head.epoch);
     json_set_u64(data, "round", stats.head.round);
+    json_set_text(data, "state", stats.state);
+    json_set_u64(data, "current_round", stats.current_round);
+    json_set_u64(data, "signed_round", stats.signed_round);
+    json_set_u64(data, "high_qc_round", stats.high_qc_round);
+    json_set_u64(data, "uncommitted", stats.uncommitted);
+    json_set_number(data, "validators", stats.validators);
+    json_set_number(data, "peers", stats.peers);
     json_set_u64(data, "rounds_total", stats.rounds);
     json_set_u64(data, "proposals_total", stats.proposals);
     json_set_u64(data, "votes_total", stats.votes);

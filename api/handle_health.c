@@ -58,6 +58,7 @@ void handle_readyz(struct request *request)
     check(&checks, "running", stats.stopped == NULL, stats.stopped ? stats.stopped : "");
     check(&checks, "replay", stats.replay_blocks >= stats.replay_target, "replaying the log");
     check(&checks, "node", stats.ready, "not ready yet");
+    check(&checks, "chain", stats.fresh, "no new block: catching up, or the chain stands still");
     check(&checks, "storage", stats.space < NODE_SPACE_REFUSING, node_space_says(stats.space));
     reply_checks(request, &checks);
 }

@@ -114,6 +114,16 @@ static void write_node(FILE *out, struct node *node)
             stats.apply_us_total);
     gauge(out, "consensus_epoch", "Running epoch.", stats.head.epoch);
     gauge(out, "consensus_round", "Round of the newest block.", stats.head.round);
+    gauge(out, "consensus_current_round", "Round that this replica is in.", stats.current_round);
+    gauge(out, "consensus_uncommitted_blocks", "Blocks above the newest committed one.",
+          stats.uncommitted);
+    gauge(out, "consensus_validators", "Validators of the running epoch.", stats.validators);
+    counter(out, "consensus_timeouts_total", "Own timeouts since the start.", stats.timeouts);
+    counter(out, "consensus_evidence_total", "Offences of validators seen since the start.",
+            stats.evidence);
+    gauge(out, "p2p_peers", "Peers that are connected.", stats.peers);
+    counter(out, "p2p_txs_dropped_total", "Transactions of peers that found no place.",
+            stats.gossip_dropped);
     counter(out, "consensus_rounds_total", "Rounds entered since the start.", stats.rounds);
     counter(out, "consensus_proposals_total", "Own proposals since the start.", stats.proposals);
     counter(out, "consensus_votes_total", "Own votes since the start.", stats.votes);

@@ -22,6 +22,7 @@
 #include "replica/mempool.h"
 
 #define NODE_SUBMIT_MAX 1024 /* transactions of one node_submit */
+#define NODE_FRESH_US   15000000
 
 struct node;
 
@@ -78,7 +79,13 @@ struct node_stats {
     uint64_t apply_us_total, blocks_applied, state_records;
     uint64_t rounds, proposals, votes, quarantined, free_bytes, start_us;
     uint64_t replay_blocks, replay_target; /* progress of the start */
+    uint64_t current_round, signed_round, high_qc_round, uncommitted, timeouts, evidence;
+    uint64_t gossip_dropped; /* transactions of peers that found no place */
+    uint32_t peers, validators;
+    const char *state; /* of the replica, static (replica_view) */
     bool ready, signing;
+    bool fresh;   /* the newest block is not older than NODE_FRESH_US and three heartbeats */
+    bool syncing; /* peers claim to be far ahead */
     enum node_space space;
     const char *io_name;
     const char *stopped; /* why the loop stopped, NULL while it runs */

@@ -240,12 +240,25 @@ enum status node_tx_paid(struct node *node, const uint8_t id[HASH_BYTES], bool *
 
 /* ---- publication ---- */
 
+static bool is_fresh(const struct node *node)
+{
+    uint64_t age_max = NODE_FRESH_US + 3 * node->params.heartbeat_us;
+    return node->head.height > 0 && node->head.time_us + age_max >= node_now_us();
+}
+
+static bool is_member(const struct node *node)
+{
+    return validator_set_find(&node->epoch.set, node->key) >= 0;
+}
+
 static void copy_stats(struct node *node, struct node_stats *out)
 {
     struct mempool_stats pool;
     struct journal_stats journal;
     mempool_stats(node->mempool, &pool);
     journal_stats(node->journal, &journal);
+    struct replica_view view;
+    replica_view(node->replica, &view);
     const struct node_counters *c = &node->counters;
     enum node_space space = atomic_load(&node->space);
     *out = (struct node_stats){
@@ -266,7 +279,19 @@ static void copy_stats(struct node *node, struct node_stats *out)
         .apply_us_total = c->apply_us_total,
         .blocks_applied = c->blocks_applied,
         .state_records = c->state_records,
-        .rounds = node->head.round,
+        .rounds = c->rounds,
+        .current_round = view.round,
+        .signed_round = view.signed_round,
+        .high_qc_round = view.high_qc_round,
+        .uncommitted = view.uncommitted_count,
+        .timeouts = c->timeouts,
+        .evidence = c->evidence,
+        .gossip_dropped = c->gossip_dropped,
+        .peers = c->peers,
+        .validators = node->epoch.set.count,
+        .state = view.state,
+        .syncing = view.syncing,
+        .fresh = is_fresh(node),
         .proposals = c->proposals,
         .votes = c->votes,
         .quarantined = c->quarantined,
@@ -276,7 +301,7 @@ static void copy_stats(struct node *node, struct node_stats *out)
         .replay_blocks = c->replay_blocks,
         .replay_target = c->replay_target,
         .ready = node->signing && !atomic_load(&node->stopping),
-        .signing = node->signing && space < NODE_SPACE_STOPPED,
+        .signing = node->signing && is_member(node) && !view.halted && space < NODE_SPACE_STOPPED,
         .io_name = node->io.driver->name,
         .stopped = node->why,
     };

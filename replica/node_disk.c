@@ -127,6 +127,7 @@ enum status node_disk_append(struct node *node, const struct replica_output *out
     assert(lsn == output->lsn);
     if (output->record_type == RECORD_CHECKPOINT) node->house_lsn = lsn;
     if (output->record_type == RECORD_VOTE) node->counters.votes++;
+    if (output->record_type == RECORD_TIMEOUT) node->counters.timeouts++;
     return STATUS_OK;
 }
 

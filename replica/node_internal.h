@@ -91,6 +91,8 @@ struct node_counters {
     uint64_t replay_blocks, replay_target;
     uint64_t state_records;
     uint64_t gossip_dropped; /* transactions of peers that found no place */
+    uint64_t rounds, timeouts, evidence;
+    uint32_t peers;
 };
 
 struct node_failed {
@@ -146,6 +148,7 @@ struct node {
     struct node_pending pending[NODE_PENDING_MAX];
     struct node_check *checks; /* bodies and signatures that are being checked */
     bool was_waiting;          /* the mempool had transactions when the core last heard */
+    uint64_t round_seen;       /* newest, for the count of rounds */
     bool signing;
     const char *why; /* why the loop stopped, static text */
 

@@ -139,6 +139,7 @@ static enum status handle(struct node *node, const struct replica_output *output
     case OUTPUT_CHECK_BODY: return node_check_body(node, output);
     case OUTPUT_SERVE: node_net_serve(node, output); return STATUS_OK;
     case OUTPUT_EVIDENCE:
+        node->counters.evidence++;
         TRACE(WARN, "replica", "evidence", "a validator has signed what contradicts itself",
               trace_u64("validator", output->tag));
         return STATUS_OK;
@@ -165,6 +166,8 @@ static void tell_journal(struct node *node)
     struct replica_view view;
     if (node->outputs.count == 0 || !node->journal) return;
     replica_view(node->replica, &view);
+    if (view.round > node->round_seen) node->counters.rounds += view.round - node->round_seen;
+    node->round_seen = view.round;
     struct journal_safety safety = {
         .epoch = view.epoch, .signed_round = view.signed_round, .lock_round = view.lock_round};
     journal_set_safety(node->journal, &safety);

@@ -134,6 +134,8 @@ static enum status peer_changed(struct node *node, const struct net_event *event
     struct node_peer *peer = &node->peers[event->peer];
     bool up = event->kind == NET_UP;
     serve_end(node, peer);
+    if (up && !peer->up) node->counters.peers++;
+    if (!up && peer->up) node->counters.peers--;
     *peer = (struct node_peer){.up = up, .is_validator = up && event->is_validator};
     struct replica_input input = {.kind = up ? INPUT_PEER_UP : INPUT_PEER_DOWN,
                                   .peer = event->peer};
