@@ -5,15 +5,16 @@
 #include <stdlib.h>
 
 #include "log/signature.h"
+#include "tests/support_random.h"
 
 /* ---- links ---- */
 
 void link_node_init(struct link_node *node, uint8_t number)
 {
-    uint8_t seed[32] = {number, 1}, key[32];
-    signature_keypair(seed, node->secret, key);
-    seed[1] = 2;
-    signature_keypair(seed, node->consensus_secret, key);
+    uint8_t of[32] = {number, 1}, key[32];
+    signature_keypair(of, node->secret, key);
+    of[1] = 2;
+    signature_keypair(of, node->consensus_secret, key);
 }
 
 static void ephemeral_make(uint8_t out[32])
@@ -97,6 +98,124 @@ enum status link_introduce(struct link *dialler, struct link *listener)
     return status;
 }
 
+/* ---- two links ---- */
+
+static void pair_make(struct link_pair *pair, const size_t *queue_bytes_max)
+{
+    for (int i = 0; i < 2; i++) {
+        link_node_init(&pair->node[i], (uint8_t)(i + 1));
+        struct link_options options = link_options_of(&pair->node[i], LINK_TEST_CHAIN, i == 0);
+        if (queue_bytes_max) {
+            options.message_bytes_max[NET_VOTES] = 65536;
+            memcpy(options.queue_bytes_max, queue_bytes_max, sizeof options.queue_bytes_max);
+        }
+        enum status status = link_open(&pair->link[i], &options);
+        assert(status == STATUS_OK);
+    }
+}
+
+void link_pair_open(struct link_pair *pair)
+{
+    pair_make(pair, NULL);
+}
+
+static void pair_introduce(struct link_pair *pair)
+{
+    enum status status = link_introduce(pair->link[0], pair->link[1]);
+    assert(status == STATUS_OK);
+    assert(link_ready(pair->link[0]) && link_ready(pair->link[1]));
+}
+
+void link_pair_ready(struct link_pair *pair)
+{
+    pair_make(pair, NULL);
+    pair_introduce(pair);
+}
+
+void link_pair_ready_with(struct link_pair *pair, const size_t queue_bytes_max[NET_URGENCIES])
+{
+    pair_make(pair, queue_bytes_max);
+    pair_introduce(pair);
+}
+
+void link_pair_close(struct link_pair *pair)
+{
+    link_close(pair->link[0]);
+    link_close(pair->link[1]);
+}
+
+struct bytes link_message_make(unsigned urgency, uint32_t number, size_t count)
+{
+    static uint8_t bytes[17 << 20];
+    assert(count >= 5 && count <= sizeof bytes);
+    bytes[0] = (uint8_t)urgency;
+    store_u32(bytes + 1, number);
+    for (size_t i = 5; i < count; i++) {
+        bytes[i] = (uint8_t)(i * 167 + (i >> 8) * 31 + number * 7 + urgency);
+    }
+    return (struct bytes){bytes, count};
+}
+
+void link_queue_message(struct link *link, unsigned urgency, uint32_t number, size_t count)
+{
+    struct parcel *parcel = parcel_make(link_message_make(urgency, number, count));
+    assert(parcel);
+    link_queue(link, urgency, parcel);
+    parcel_drop(parcel);
+}
+
+static void mailbox_take(struct link_mailbox *box, struct bytes message)
+{
+    assert(message.count >= 5 && message.at[0] < NET_URGENCIES);
+    unsigned urgency = message.at[0];
+    uint32_t number = load_u32(message.at + 1);
+    assert(number == box->next[urgency]);
+    struct bytes expected = link_message_make(urgency, number, message.count);
+    assert(memcmp(message.at, expected.at, message.count) == 0);
+    box->next[urgency]++;
+    box->bytes[urgency] += message.count;
+    box->mixed |= urgency < box->last;
+    box->last = urgency;
+    box->count++;
+}
+
+void link_cuts_seed(uint64_t number)
+{
+    seed = number;
+}
+
+uint32_t link_pick(uint32_t below)
+{
+    if (seed == 0) seed = 1;
+    return pick(below);
+}
+
+enum status link_deliver(struct link *link, const uint8_t *bytes, size_t count, size_t cut,
+                         struct link_mailbox *box)
+{
+    while (count > 0) {
+        size_t piece = cut == 1 ? 1 : 1 + link_pick((uint32_t)cut), used;
+        if (piece > count) piece = count;
+        uint8_t *copy = malloc(piece);
+        assert(copy);
+        memcpy(copy, bytes, piece);
+        enum status status = link_receive(link, copy, piece, &used);
+        free(copy);
+        assert(used <= piece);
+        if (status != STATUS_OK) return status;
+        struct bytes message;
+        if (link_take(link, &message)) {
+            assert(box);
+            mailbox_take(box, message);
+        } else {
+            assert(used == piece);
+        }
+        bytes += used;
+        count -= used;
+    }
+    return STATUS_OK;
+}
+
 /* ---- the puppet: handshake ---- */
 
 /* Blake2b-256 with a personalization. */
@@ -158,6 +277,13 @@ static void puppet_sign(const struct puppet *p, uint8_t signature[64])
 
 static const uint8_t ZERO[24];
 
+static void edit_add(uint8_t *bytes, size_t count, const uint8_t *edit)
+{
+    for (size_t i = 0; i < count; i++) {
+        bytes[i] ^= edit[i];
+    }
+}
+
 static void puppet_box(struct puppet *p, uint8_t out[208])
 {
     uint8_t plain[192], key[32];
@@ -167,9 +293,14 @@ static void puppet_box(struct puppet *p, uint8_t out[208])
     memcpy(plain, p->node->secret + 32, 32);
     memcpy(plain + 32, claim.consensus_key, 32);
     memcpy(plain + 64, claim.signature, 64);
+    size_t first = p->said_count;
+    if (p->edit_before_signature) edit_add(plain, 128, p->identity_edit);
     said_add(p, plain, 128);
     puppet_sign(p, plain + 128);
-    said_add(p, plain + 128, 64);
+    if (!p->edit_before_signature) edit_add(plain, 128, p->identity_edit);
+    edit_add(plain + 128, 64, p->identity_edit + 128);
+    p->said_count = first;
+    said_add(p, plain, 192);
     crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, plain, 192, NULL, 0, NULL, ZERO, key);
 }
 
@@ -189,13 +320,11 @@ static bool puppet_unbox(struct puppet *p, const uint8_t box[208])
 
 static void puppet_streams(struct puppet *p)
 {
-    uint8_t of_dialler[32], of_listener[32];
-    puppet_key(p, 3, of_dialler);
-    puppet_key(p, 4, of_listener);
-    crypto_secretstream_xchacha20poly1305_init_pull((void *)p->stream_send, ZERO,
-                                                    p->dials ? of_dialler : of_listener);
+    puppet_key(p, p->dials ? 3 : 4, p->key_send);
+    puppet_key(p, p->dials ? 4 : 3, p->key_receive);
+    crypto_secretstream_xchacha20poly1305_init_pull((void *)p->stream_send, ZERO, p->key_send);
     crypto_secretstream_xchacha20poly1305_init_pull((void *)p->stream_receive, ZERO,
-                                                    p->dials ? of_listener : of_dialler);
+                                                    p->key_receive);
 }
 
 static void puppet_public(const struct puppet *p, uint8_t out[32])
@@ -231,6 +360,7 @@ size_t puppet_hello(struct puppet *p, uint8_t out[1024])
     if (p->lie == PUPPET_VERSION_ZERO) store_u16(out + 8, 0);
     out[12] = (uint8_t)(p->chain + (p->lie == PUPPET_CHAIN ? 1 : 0));
     puppet_public(p, out + 44);
+    edit_add(out, 76, p->hello_edit);
     said_add(p, out, 76);
     return 76;
 }
@@ -241,6 +371,7 @@ bool puppet_answer(struct puppet *p, const uint8_t *hello, uint8_t out[1024], si
     if (!puppet_share(p, hello + 44)) return false;
     store_u16(out, p->lie == PUPPET_VERSION_TWO ? 2 : p->lie == PUPPET_VERSION_ZERO ? 0 : 1);
     puppet_public(p, out + 2);
+    edit_add(out, 34, p->hello_edit);
     said_add(p, out, 34);
     puppet_box(p, out + 34);
     *count = 242;

@@ -32,6 +32,40 @@ void link_drain(struct link *link, struct link_wire *wire);
 /* link_introduce runs the handshake of two links to its end; the status of the first that fails. */
 enum status link_introduce(struct link *dialler, struct link *listener);
 
+/* ---- two links ---- */
+
+#define LINK_TEST_CHAIN 5
+
+struct link_pair {
+    struct link_node node[2];
+    struct link *link[2]; /* 0 dials */
+};
+void link_pair_open(struct link_pair *pair);
+void link_pair_ready(struct link_pair *pair); /* and introduced */
+/* link_pair_ready_with: these bounds of queues, and votes may have 64 KiB. */
+void link_pair_ready_with(struct link_pair *pair, const size_t queue_bytes_max[NET_URGENCIES]);
+void link_pair_close(struct link_pair *pair);
+
+/* A message that says what it is: urgency u8 | number u32 | bytes that follow from both. The same memory
+ * each time. */
+struct bytes link_message_make(unsigned urgency, uint32_t number, size_t count);
+void link_queue_message(struct link *link, unsigned urgency, uint32_t number, size_t count);
+
+/* What has come; any other message than the next of its urgency aborts. */
+struct link_mailbox {
+    uint32_t next[NET_URGENCIES];
+    size_t bytes[NET_URGENCIES], count;
+    unsigned last; /* urgency of the newest */
+    bool mixed;    /* a more urgent one came after a less urgent one */
+};
+
+/* link_deliver brings the bytes in random cuts of at most `cut`, each in memory of its own. The first failure
+ * ends it. */
+void link_cuts_seed(uint64_t number);
+uint32_t link_pick(uint32_t below);
+enum status link_deliver(struct link *link, const uint8_t *bytes, size_t count, size_t cut,
+                         struct link_mailbox *box);
+
 /* ---- the puppet ---- */
 
 enum puppet_lie {
@@ -61,11 +95,16 @@ struct puppet {
     const struct link_node *node;
     struct link_claim claim;
     uint8_t ephemeral[32];
+    /* Added by exclusive or to its hello or answer, and to its identity, by itself: the transcript has them
+     * changed, and so has the signature, if edit_before_signature. */
+    uint8_t hello_edit[76], identity_edit[192];
+    bool edit_before_signature;
     /* made on the way: */
     uint8_t said[1024]; /* the transcript, whole */
     size_t said_count;
     uint8_t shared[32];
     uint8_t peer_key[32], peer_consensus_key[32];
+    uint8_t key_send[32], key_receive[32];       /* of the frames */
     uint8_t stream_send[64], stream_receive[64]; /* libsodium's states */
 };
 
