@@ -7,6 +7,7 @@
 #include "apply/tables.h"
 #include "apply/transaction.h"
 #include "log/superblock.h"
+#include "replica/handshake.h"
 #include "replica/replica.h"
 #include "tests/fuzz/records.h"
 
@@ -18,7 +19,8 @@
     X(event) X(block_events) X(receipt) X(block_receipts)                                     \
     X(chain_head) X(epoch_record) X(frontier_record) X(validators)                            \
     X(vote) X(vote_record) X(timeout_record) X(reserve_record) X(cert_record) X(epoch_end_record)   \
-    X(checkpoint_record) X(timeout_message) X(standing) X(evidence) X(superblock)
+    X(checkpoint_record) X(timeout_message) X(standing) X(evidence) X(superblock)            \
+    X(handshake_hello) X(handshake_answer) X(handshake_identity)
 /* clang-format on */
 
 RECORDS(RECORD_ROUND_TRIP)

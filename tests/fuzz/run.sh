@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 here=tests/fuzz
 build=build-fuzz
 codecs="codec tx block message journal segment json config proof"
-stateful="apply mempool recover"
+stateful="apply mempool recover handshake link"
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || read -ra targets <<<"$codecs $stateful"
 
