@@ -350,8 +350,10 @@ bool link_take(struct link *link, struct bytes *message)
 
 enum status link_open(struct link **out, const struct link_options *options)
 {
-    struct link *link = *out = calloc(1, sizeof *link);
+    struct link *link = *out =
+        aligned_alloc(_Alignof(struct link), sizeof *link); /* a hash state */
     if (!link) return STATUS_NO_MEMORY;
+    memset(link, 0, sizeof *link);
     handshake_init(&link->handshake, options, link->hello_out, &link->hello_out_count);
     return STATUS_OK;
 }

@@ -421,6 +421,20 @@ static void a_stranger_causes_no_allocation(void **state)
     link_close(link[1]);
 }
 
+static void a_link_lies_where_its_hash_state_may(void **state)
+{
+    (void)state;
+    struct link_options options = options_of(0, true);
+    struct link *link[16];
+    for (int i = 0; i < 16; i++) {
+        link[i] = open_link(&options);
+        assert_int_equal((uintptr_t)link[i] % _Alignof(struct hash_state), 0);
+    }
+    for (int i = 0; i < 16; i++) {
+        link_close(link[i]);
+    }
+}
+
 static bool memory_holds(const void *at, size_t count, const uint8_t *secret)
 {
     return memmem(at, count, secret, 32) != NULL;
@@ -466,6 +480,7 @@ int main(void)
         cmocka_unit_test(who_dials_a_known_key_accepts_no_other),
         cmocka_unit_test(ephemeral_keys_of_small_order_are_refused),
         cmocka_unit_test(a_stranger_causes_no_allocation),
+        cmocka_unit_test(a_link_lies_where_its_hash_state_may),
         cmocka_unit_test(secrets_of_the_handshake_are_gone_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
