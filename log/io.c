@@ -185,6 +185,73 @@ enum status io_address_parse(const char *text, uint16_t port, struct io_address 
     return STATUS_USAGE;
 }
 
+static const uint8_t MAPPED[12] = {[10] = 0xff, [11] = 0xff};
+
+bool io_ip_is_four(const uint8_t ip[16])
+{
+    return memcmp(ip, MAPPED, sizeof MAPPED) == 0;
+}
+
+bool io_endpoint_is(const struct io_endpoint *a, const struct io_endpoint *b)
+{
+    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+}
+
+void io_endpoint_of(const struct io_address *address, struct io_endpoint *endpoint)
+{
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+    if (address->count == sizeof four) {
+        memcpy(&four, address->bytes, sizeof four);
+        memcpy(endpoint->ip, MAPPED, sizeof MAPPED);
+        memcpy(endpoint->ip + sizeof MAPPED, &four.sin_addr, 4);
+        endpoint->port = ntohs(four.sin_port);
+    } else {
+        memcpy(&six, address->bytes, sizeof six);
+        memcpy(endpoint->ip, &six.sin6_addr, 16);
+        endpoint->port = ntohs(six.sin6_port);
+    }
+}
+
+void io_address_of(const struct io_endpoint *endpoint, struct io_address *address)
+{
+    *address = (struct io_address){0};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(endpoint->port)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(endpoint->port)};
+    if (io_ip_is_four(endpoint->ip)) {
+        memcpy(&four.sin_addr, endpoint->ip + sizeof MAPPED, 4);
+        memcpy(address->bytes, &four, sizeof four);
+        address->count = sizeof four;
+    } else {
+        memcpy(&six.sin6_addr, endpoint->ip, 16);
+        memcpy(address->bytes, &six, sizeof six);
+        address->count = sizeof six;
+    }
+}
+
+void io_endpoint_text(const struct io_endpoint *endpoint, char text[IO_ENDPOINT_TEXT_BYTES])
+{
+    char host[INET6_ADDRSTRLEN];
+    bool is_four = io_ip_is_four(endpoint->ip);
+    const uint8_t *ip = endpoint->ip + (is_four ? sizeof MAPPED : 0);
+    const char *written = inet_ntop(is_four ? AF_INET : AF_INET6, ip, host, sizeof host);
+    assert(written != NULL);
+    snprintf(text, IO_ENDPOINT_TEXT_BYTES, is_four ? "%s:%u" : "[%s]:%u", host, endpoint->port);
+}
+
+enum status io_socket_peer(int file, struct io_endpoint *endpoint)
+{
+    struct io_address address = {0};
+    struct sockaddr_in6 peer;
+    socklen_t count = sizeof peer;
+    if (getpeername(file, (struct sockaddr *)&peer, &count) != 0) return status_from_errno(errno);
+    if (count > sizeof address.bytes) return STATUS_UNSUPPORTED;
+    memcpy(address.bytes, &peer, count);
+    address.count = count;
+    io_endpoint_of(&address, endpoint);
+    return STATUS_OK;
+}
+
 static enum status listen_on(int file, const struct io_address *address, uint16_t *bound_port)
 {
     int on = 1;

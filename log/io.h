@@ -24,7 +24,10 @@
  *   IO_CONNECT         makes the socket: `file` is set when io_submit returns, and -1 after a
  *                      failure. The kernel gives up after about 15 s.
  *   IO_RECV, IO_SEND   RECV completes with what is there (0 = closed by the peer), SEND sends all
- *                      or fails. Small messages leave at once (TCP_NODELAY).
+ *                      or fails. Small messages leave at once (TCP_NODELAY), at most 128 KiB wait
+ *                      in the kernel behind what was sent (TCP_NOTSENT_LOWAT), and both fail
+ *                      within 15 s of the peer's last sign of life; one that takes no bytes for
+ *                      12 s shows none (TCP_USER_TIMEOUT).
  *
  * A file or socket is closed only when no operation on it is in flight; io_socket_shutdown makes
  * the pending ones of a socket complete. Operations are not cancelled otherwise.
@@ -195,6 +198,23 @@ MUST_CHECK enum status io_address_parse(const char *text, uint16_t port,
  * port is taken. */
 MUST_CHECK enum status io_listen(const char *address, uint16_t port, int *file,
                                  uint16_t *bound_port);
+
+/* An address as 16 bytes, IPv4 mapped into IPv6 (RFC 4291, 2.5.5.2), and a port. */
+struct io_endpoint {
+    uint8_t ip[16];
+    uint16_t port;
+};
+#define IO_ENDPOINT_TEXT_BYTES 64
+
+void io_endpoint_of(const struct io_address *address, struct io_endpoint *endpoint);
+void io_address_of(const struct io_endpoint *endpoint, struct io_address *address);
+/* io_endpoint_text writes 127.0.0.1:80 or [::1]:80. */
+void io_endpoint_text(const struct io_endpoint *endpoint, char text[IO_ENDPOINT_TEXT_BYTES]);
+bool io_endpoint_is(const struct io_endpoint *a, const struct io_endpoint *b);
+bool io_ip_is_four(const uint8_t ip[16]);
+
+/* io_socket_peer: who is at the other end. STATUS_IO: nobody is any more. */
+MUST_CHECK enum status io_socket_peer(int file, struct io_endpoint *endpoint);
 
 /* io_socket_shutdown ends both directions of a connected, connecting or listening socket:
  * operations in flight on it complete soon, RECV with 0 bytes or a failure, all others with a

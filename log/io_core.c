@@ -13,6 +13,13 @@
 
 /* SYN is sent 1 + 3 times: 1 + 2 + 4 + 8 seconds. */
 #define CONNECT_SYN_RETRIES 3
+/* Of connections: what the kernel may hold that it has not sent yet, so that what is urgent waits for little;
+ * when silence is questioned (after 5 s, then each 2 s), and when it means that nobody is there. */
+#define UNSENT_BYTES_MAX (128 << 10)
+#define PROBE_AFTER_S    5
+#define PROBE_INTERVAL_S 2
+#define SILENCE_MS_MAX   12000
+#define SILENCE_PROBES   4
 /* O_DIRECT ends in whole sectors, except at the end of the file. */
 #define SECTOR_BYTES 512
 /* struct io_op, driver[WAITED]: of an IO_WRITE_SYNC, when it was handed to the flushers; then how long it
@@ -286,8 +293,20 @@ void io_op_fail(struct io_op *op, int error)
 
 static void socket_configure(int file)
 {
-    int on = 1;
-    (void)setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    static const struct {
+        int level, name, value;
+    } OPTIONS[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, SILENCE_MS_MAX},
+        {IPPROTO_TCP, TCP_KEEPIDLE, PROBE_AFTER_S},
+        {IPPROTO_TCP, TCP_KEEPINTVL, PROBE_INTERVAL_S},
+        {IPPROTO_TCP, TCP_KEEPCNT, SILENCE_PROBES},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+    };
+    for (size_t i = 0; i < sizeof OPTIONS / sizeof OPTIONS[0]; i++) {
+        (void)setsockopt(file, OPTIONS[i].level, OPTIONS[i].name, &OPTIONS[i].value, sizeof(int));
+    }
 }
 
 bool io_op_socket(struct io_op *op, bool nonblocking)

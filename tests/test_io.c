@@ -1,5 +1,7 @@
 /* Both drivers against the kernel: the same claims for each. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -569,11 +571,71 @@ static struct pair connect_pair(struct fixture *f)
     return pair;
 }
 
+static int option_of(int file, int level, int name)
+{
+    int value = 0;
+    socklen_t bytes = sizeof value;
+    assert_int_equal(getsockopt(file, level, name, &value, &bytes), 0);
+    return value;
+}
+
 static void close_pair(struct fixture *f, struct pair pair)
 {
     OK(io_close(&f->io, pair.client));
     OK(io_close(&f->io, pair.server));
     OK(io_close(&f->io, pair.listener));
+}
+
+/* Probes from 5 s on, two seconds apart; whoever is silent for 12 s is gone. */
+static void both_ends_notice_a_dead_peer_and_keep_little_unsent(void **state)
+{
+    struct fixture *f = *state;
+    struct pair pair = connect_pair(f);
+    const int ends[] = {pair.client, pair.server};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(option_of(ends[i], IPPROTO_TCP, TCP_NODELAY), 1);
+        assert_int_equal(option_of(ends[i], IPPROTO_TCP, TCP_NOTSENT_LOWAT), 128 << 10);
+        assert_int_equal(option_of(ends[i], SOL_SOCKET, SO_KEEPALIVE), 1);
+        int first = option_of(ends[i], IPPROTO_TCP, TCP_KEEPIDLE);
+        int apart = option_of(ends[i], IPPROTO_TCP, TCP_KEEPINTVL);
+        int limit = option_of(ends[i], IPPROTO_TCP, TCP_USER_TIMEOUT);
+        assert_int_equal(limit, 12000);
+        assert_true(first > 0 && apart > 0 && limit + apart * 1000 <= 15000 &&
+                    first < limit / 1000);
+    }
+    close_pair(f, pair);
+}
+
+static void endpoints_are_addresses_and_texts(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const TEXTS[][2] = {{"127.0.0.1", "127.0.0.1:80"},
+                                           {"::ffff:1.2.3.4", "1.2.3.4:80"},
+                                           {"2001:db8::1", "[2001:db8::1]:80"}};
+    for (size_t i = 0; i < 3; i++) {
+        struct io_address address, again;
+        struct io_endpoint endpoint, second;
+        char text[IO_ENDPOINT_TEXT_BYTES];
+        OK(io_address_parse(TEXTS[i][0], 80, &address));
+        io_endpoint_of(&address, &endpoint);
+        io_endpoint_text(&endpoint, text);
+        assert_string_equal(text, TEXTS[i][1]);
+        assert_int_equal(io_ip_is_four(endpoint.ip), i < 2);
+        io_address_of(&endpoint, &again);
+        assert_int_equal(again.count, i < 2 ? 16 : 28);
+        io_endpoint_of(&again, &second);
+        assert_true(io_endpoint_is(&second, &endpoint));
+        second.port++;
+        assert_false(io_endpoint_is(&second, &endpoint));
+    }
+    struct pair pair = connect_pair(f);
+    struct io_endpoint peer;
+    char text[IO_ENDPOINT_TEXT_BYTES];
+    OK(io_socket_peer(pair.server, &peer));
+    io_endpoint_text(&peer, text);
+    assert_memory_equal(text, "127.0.0.1:", 10);
+    assert_int_equal(io_socket_peer(pair.listener, &peer), STATUS_IO);
+    close_pair(f, pair);
 }
 
 /* Four mebibytes do not fit the socket buffers: the send goes on after short transfers. */
@@ -738,6 +800,8 @@ static void auto_takes_what_the_kernel_permits(void **state)
     X(files_and_directories_are_private)                                                           \
     X(allocate_keeps_the_size)                                                                     \
     X(write_file_replaces_whole_content)                                                           \
+    X(both_ends_notice_a_dead_peer_and_keep_little_unsent)                                         \
+    X(endpoints_are_addresses_and_texts)                                                           \
     X(sockets_carry_every_byte)                                                                    \
     X(receive_of_zero_bytes_is_a_closed_peer)                                                      \
     X(shutdown_ends_pending_operations)                                                            \
