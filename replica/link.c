@@ -152,6 +152,14 @@ void link_queue(struct link *link, enum net_urgency urgency, struct parcel *parc
     *queue_at(q, q->count - 1) = parcel;
 }
 
+size_t link_room(const struct link *link, enum net_urgency urgency)
+{
+    const struct queue *q = &link->queue[urgency];
+    size_t max = link->handshake.options.queue_bytes_max[urgency];
+    bool full = !link_ready(link) || q->count == LINK_QUEUE_PARCELS_MAX || q->bytes > max;
+    return full ? 0 : max - q->bytes;
+}
+
 /* ---- sending ---- */
 
 /* Every LINK_REKEY_FRAMES-th frame of a direction changes its key, so that who takes over a machine cannot

@@ -93,6 +93,9 @@ void parcel_drop(struct parcel *parcel);
  * place is short. Before link_ready nothing is queued. */
 void link_queue(struct link *link, enum net_urgency urgency, struct parcel *parcel);
 
+/* link_room: so many bytes more can wait at this urgency before anything is dropped. */
+size_t link_room(const struct link *link, enum net_urgency urgency);
+
 /* link_next writes what is to be sent next, handshake or whole frames, most urgent first, at most `capacity`
  * (>= LINK_FRAME_BYTES) bytes; *count = 0: nothing. Once written it must be sent or the link be closed. */
 void link_next(struct link *link, uint8_t *out, size_t capacity, size_t *count);
