@@ -1,21 +1,25 @@
 /* replica/peers.h - the network of real sockets: listener, dials, connections, addresses; a net driver.
  *
  * One TCP connection between two nodes carries everything: frames of votes overtake those of blocks
- * (replica/link.h), and what the kernel may hold unsent is kept short (TCP_NOTSENT_LOWAT). If both dialled,
- * the connection that the lower network key dialled stays.
+ * (replica/link.h), and what the kernel may hold unsent is kept short (TCP_NOTSENT_LOWAT). Of two that were
+ * dialled at once the one of the lower network key stays (it dials a little earlier, so that this is rare). Whoever finds at the
+ * end of a handshake that he is connected already ends the new connection before the other side accepts it; so any other
+ * second one means that the first is dead at the other end, and replaces it.
  *
- * Whom to dial: persistent peers for ever, with growing pauses (jittered); then addresses of the book until
- * max_outbound. The book learns from peers (GET_ADDRESSES, ADDRESSES), a bounded number from each, in
- * buckets by source and by address group (/16, /32 for IPv6), so that no one can fill it; an address that
- * answered is kept before one that was only told (eclipse: Heilman et al. 2015). It is saved in
- * `book_path`, and seeds are asked when it is empty.
+ * Whom to dial: persistent peers for ever, with pauses up to 10 s (jittered); then addresses of the book until
+ * max_outbound, of other networks first. The book learns from peers (GET_ADDRESSES, ADDRESSES), a bounded number
+ * from each, in buckets by source and by address group (/16, /32 for IPv6), so that no one can fill it; an address that
+ * answered is kept before one that was only told (eclipse: Heilman et al. 2015; replica/peers_book.h). It is saved in
+ * `book_path`, and seeds are dialled while it has nobody to try.
  *
- * Who may come: at most max_inbound, per_address_max of one address, connections half open for at most 5 s.
- * A peer whose claim names a validator (is_validator) has its place whatever the others do: when all
+ * Who may come: at most max_inbound, per_address_max of one address. At most 32 greet at once, for at most 5 s;
+ * one more pushes out the oldest of the network that most of them come from. A peer whose claim names a
+ * validator (is_validator) has its place whatever the others do: when all
  * places are taken, the newest inbound connection that is neither validator nor persistent leaves.
  *
- * Scores: blame adds points that fade; beyond a bound the connection is closed and its address refused for a
- * while, longer each time. Persistent peers and validators are disconnected but never refused.
+ * Scores: blame adds points that fade (replica/peers_score.h), against the key and against the address; beyond a
+ * bound the connection is closed and both are refused for a while, longer each time. Persistent peers and validators are
+ * disconnected but never refused: behind a refused address one connection a second may show who it is.
  */
 #ifndef CAIRN_REPLICA_PEERS_H
 #define CAIRN_REPLICA_PEERS_H
@@ -25,6 +29,9 @@
 
 /* Messages of this level; the kinds below are the node's. */
 #define PEERS_KIND_FIRST 64
+
+/* Operations in flight, at most: room that io_*_init is asked for. */
+#define PEERS_OPS_MAX 545
 
 struct peer_address {
     char host[64]; /* numeric IPv4 or IPv6 */
@@ -38,7 +45,7 @@ struct peers;
 struct peers_options {
     struct io *io; /* borrowed; sockets are its operations */
     uint8_t genesis_id[HASH_BYTES];
-    const uint8_t *secret_key; /* [64] network key, borrowed */
+    const uint8_t *secret_key; /* [64] network key, borrowed for the life of the driver */
     struct link_claim claim;
     const char *listen_host;               /* numeric; NULL: does not listen */
     uint16_t listen_port;                  /* 0: chosen by the kernel */
@@ -49,9 +56,9 @@ struct peers_options {
     size_t seed_count;
     unsigned max_inbound, max_outbound, per_address_max;
     size_t message_bytes_max[NET_URGENCIES];
-    const char *book_path; /* NULL: not saved */
+    const char *book_path; /* NULL: not saved; borrowed for the life of the driver */
     uint64_t random;       /* seeds jitter and the choice of addresses */
-    bool (*is_validator)(void *context, const uint8_t consensus_key[32]);
+    bool (*is_validator)(void *context, const uint8_t consensus_key[32]); /* now; NULL: nobody is */
     void *context;
 };
 
