@@ -15,6 +15,8 @@ SCHEMA_DEFINE(event_parked, EVENT_PARKED_FIELDS, "a due item was undone and put 
 SCHEMA_DEFINE(event_block_undone, EVENT_BLOCK_UNDONE_FIELDS, "the block was undone")
 SCHEMA_DEFINE(event_epoch_ending, EVENT_EPOCH_ENDING_FIELDS, "the next epoch was frozen")
 SCHEMA_DEFINE(event_epoch_started, EVENT_EPOCH_STARTED_FIELDS, "an epoch started")
+SCHEMA_DEFINE(event_evidence_recorded, EVENT_EVIDENCE_RECORDED_FIELDS, "an offence was recorded")
+SCHEMA_DEFINE(event_evidence_refused, EVENT_EVIDENCE_REFUSED_FIELDS, "evidence had no effect")
 SCHEMA_DEFINE(event_power_set, EVENT_POWER_SET_FIELDS, "a validator of the next set changed")
 
 #define X(number, upper, name, body)                                                               \

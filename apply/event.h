@@ -102,6 +102,19 @@ SCHEMA_DECLARE(event_epoch_started, EVENT_EPOCH_STARTED_FIELDS)
     F(U64, _, power, 0, POWER_TOTAL_MAX, POWER, "voting weight; 0: removed")
 SCHEMA_DECLARE(event_power_set, EVENT_POWER_SET_FIELDS)
 
+#define EVENT_EVIDENCE_RECORDED_FIELDS(F)                                                          \
+    F(U16, _, index, 0, UINT16_MAX, COUNT, "among the block's system records")                     \
+    F(U8, _, kind, 1, 3, NONE, "1 votes, 2 proposals, 3 lock")                                     \
+    F(U64, _, epoch, 0, UINT64_MAX, NONE, "epoch of the offence")                                  \
+    F(U64, _, round, 1, UINT64_MAX, ROUND, "round of the offence")                                 \
+    F(KEY, _, key, 0, 0, NONE, "consensus key of the offender")
+SCHEMA_DECLARE(event_evidence_recorded, EVENT_EVIDENCE_RECORDED_FIELDS)
+
+#define EVENT_EVIDENCE_REFUSED_FIELDS(F)                                                           \
+    F(U16, _, index, 0, UINT16_MAX, COUNT, "among the block's system records")                     \
+    F(U16, _, outcome, 0, UINT16_MAX, NONE, "why")
+SCHEMA_DECLARE(event_evidence_refused, EVENT_EVIDENCE_REFUSED_FIELDS)
+
 /* X(number, upper, name, body) */
 #define EVENT_LIST(X)                                                                              \
     X(1, ISSUED, issued, event_issued)                                                             \
@@ -113,7 +126,9 @@ SCHEMA_DECLARE(event_power_set, EVENT_POWER_SET_FIELDS)
     X(7, BLOCK_UNDONE, block_undone, event_block_undone)                                           \
     X(8, EPOCH_ENDING, epoch_ending, event_epoch_ending)                                           \
     X(9, EPOCH_STARTED, epoch_started, event_epoch_started)                                        \
-    X(10, POWER_SET, power_set, event_power_set)
+    X(10, POWER_SET, power_set, event_power_set)                                                   \
+    X(11, EVIDENCE_RECORDED, evidence_recorded, event_evidence_recorded)                           \
+    X(12, EVIDENCE_REFUSED, evidence_refused, event_evidence_refused)
 
 enum event_kind {
 #define X(number, upper, name, body) EVENT_##upper = number,

@@ -115,6 +115,8 @@ static void tally_change(void *context, uint16_t table, const uint8_t *key, stru
     case TABLE_EPOCH:
     case TABLE_FRONTIER:
     case TABLE_POSITION:
+    case TABLE_PARTICIPATION:
+    case TABLE_OFFENCES:
         if (!run->history) tally_break(run->tally, INVARIANT_I42);
         break;
     default: break;

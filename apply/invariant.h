@@ -26,13 +26,15 @@
     X(4, I4, INVARIANT_CHANGED | INVARIANT_FULL, "every amount lies in 0..2^63-1")                 \
     X(5, I5, INVARIANT_CHANGED | INVARIANT_FULL,                                                   \
       "no empty record is kept and each record is the one encoding of its value")                  \
+    X(18, I18, INVARIANT_FULL,                                                                     \
+      "an offence is recorded once, for a validator of its epoch, while its set is kept")          \
     X(29, I29, INVARIANT_CHANGED, "the fees of a block are what its paid transactions declared")   \
     X(32, I32, INVARIANT_CHANGED | INVARIANT_FULL, "parameters keep their ranges and rules")       \
     X(34, I34, INVARIANT_CHANGED,                                                                  \
       "a nonce rises by one iff the fee is taken, and a refused transaction changes nothing else") \
     X(41, I41, INVARIANT_FULL, "the state root equals the root computed from scratch")             \
     X(42, I42, INVARIANT_CHANGED | INVARIANT_FULL,                                                 \
-      "head, frontier, epochs, parameters in force and announced hashes agree with each other")    \
+      "head, frontier, epochs, parameters in force, announced hashes and counts of votes agree")   \
     X(1001, X1, INVARIANT_CHANGED, "an expectation of the apply code itself holds")
 
 enum invariant {

@@ -9,6 +9,7 @@
 struct full_check {
     void (*report)(void *context, enum invariant invariant, const char *text);
     void *context;
+    const struct store *store;
     const struct schema_entry *table;
     u128 sum; /* of the coin's balances */
 };
@@ -16,6 +17,37 @@ struct full_check {
 static void violated(struct full_check *check, enum invariant invariant, const char *text)
 {
     check->report(check->context, invariant, text);
+}
+
+static bool validators_at(const struct store *store, uint64_t epoch, struct validator_list *set)
+{
+    uint8_t key[epoch_key_bytes_max];
+    store_u64(key, epoch);
+    struct bytes value = store_get(store, TABLE_VALIDATORS, key);
+    struct validators validators;
+    if (!value.at || validators_decode(value.at, value.count, &validators) != STATUS_OK)
+        return false;
+    if (validators_check(&validators.entries)) return false;
+    validator_list_of(&validators.entries, set);
+    return true;
+}
+
+/* offences_agree: no offence twice, and the set of the epoch has the offender where the record says. */
+static bool offences_agree(const struct store *store, const uint8_t *key, struct bytes value)
+{
+    struct offences offences;
+    struct validator_list set;
+    struct offence list[OFFENCES_MAX];
+    if (offences_decode(value.at, value.count, &offences) != STATUS_OK) return false;
+    struct reader r = list_reader(&offences.list);
+    for (uint32_t i = 0; i < offences.list.count; i++) {
+        offence_read(&r, &list[i]);
+        for (uint32_t k = 0; k < i; k++) {
+            if (list[k].kind == list[i].kind && list[k].round == list[i].round) return false;
+        }
+    }
+    return validators_at(store, load_u64(key), &set) && offences.validator < set.count &&
+           memcmp(set.at[offences.validator].key, key + 8, 32) == 0;
 }
 
 static bool check_record(void *context, const uint8_t path[HASH_BYTES], const uint8_t *key,
@@ -28,6 +60,8 @@ static bool check_record(void *context, const uint8_t path[HASH_BYTES], const ui
         violated(check, INVARIANT_I5, "a key is not canonical");
     if (schema_check(table->body, value.at, value.count) != STATUS_OK)
         violated(check, INVARIANT_I5, "a record is not canonical or out of its range");
+    if (table->number == TABLE_OFFENCES && !offences_agree(check->store, key, value))
+        violated(check, INVARIANT_I18, "a record of offences contradicts itself or its set");
     if (table->number == TABLE_BALANCE && value.count == balance_bytes_max) {
         uint64_t amount = load_u64(value.at), nonce = load_u64(value.at + 8);
         if (amount == 0 && nonce == 0) violated(check, INVARIANT_I5, "an empty balance is kept");
@@ -75,19 +109,6 @@ static void check_params(struct full_check *check, const struct store *store)
     }
 }
 
-static bool validators_at(const struct store *store, uint64_t epoch, struct validator_list *set)
-{
-    uint8_t key[epoch_key_bytes_max];
-    store_u64(key, epoch);
-    struct bytes value = store_get(store, TABLE_VALIDATORS, key);
-    struct validators validators;
-    if (!value.at || validators_decode(value.at, value.count, &validators) != STATUS_OK)
-        return false;
-    if (validators_check(&validators.entries)) return false;
-    validator_list_of(&validators.entries, set);
-    return true;
-}
-
 /* check_next_set: what is still gathered for the next epoch is a set. */
 static void check_next_set(struct full_check *check, const struct store *store)
 {
@@ -98,6 +119,28 @@ static void check_next_set(struct full_check *check, const struct store *store)
     if (validators_decode(value.at, value.count, &next) != STATUS_OK ||
         validators_check(&next.entries))
         violated(check, INVARIANT_I42, "the set in the making is damaged");
+}
+
+/* check_participation: the running epoch is counted, and nobody did more than there was to do. */
+static void check_participation(struct full_check *check, uint64_t epoch, uint32_t validators)
+{
+    uint8_t key[epoch_key_bytes_max];
+    struct participation record;
+    store_u64(key, epoch);
+    struct bytes value = store_get(check->store, TABLE_PARTICIPATION, key);
+    if (!value.at || participation_decode(value.at, value.count, &record) != STATUS_OK ||
+        record.participants.count != validators) {
+        violated(check, INVARIANT_I42, "the record of participation is missing or damaged");
+        return;
+    }
+    bool agrees = record.certified <= record.blocks;
+    struct reader r = list_reader(&record.participants);
+    for (uint32_t i = 0; i < record.participants.count; i++) {
+        struct participant participant;
+        participant_read(&r, &participant);
+        agrees &= participant.voted <= record.certified && participant.proposed <= record.blocks;
+    }
+    if (!agrees) violated(check, INVARIANT_I42, "a validator took part more often than possible");
 }
 
 static void check_epoch(struct full_check *check, const struct store *store,
@@ -115,6 +158,8 @@ static void check_epoch(struct full_check *check, const struct store *store,
         violated(check, INVARIANT_I42, "the epoch starts after the head");
     if (!validators_at(store, epoch.number, &set))
         violated(check, INVARIANT_I42, "the validator set is missing or damaged");
+    else
+        check_participation(check, epoch.number, set.count);
     if (epoch.end_at == UINT64_MAX) return;
     struct bytes next = store_get(store, TABLE_PARAMS, &NEXT);
     struct params params;
@@ -157,7 +202,7 @@ enum status invariant_check_all(struct store *store,
                                                const char *text),
                                 void *context, uint64_t *checked)
 {
-    struct full_check check = {.report = report, .context = context};
+    struct full_check check = {.report = report, .context = context, .store = store};
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         check.table = &TABLES[i];
         TRY(store_scan(store, TABLES[i].number, store->height, NULL, check_record, &check));

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 
 #include "apply/ledger_internal.h"
+#include "apply/participation.h"
 
 /* state_records_max is at least 1,024, and due items may go beyond it: the largest genesis fits. */
-#define GENESIS_RECORDS_MAX (GENESIS_ACCOUNTS_MAX + 10)
+#define GENESIS_RECORDS_MAX (GENESIS_ACCOUNTS_MAX + 11)
 _Static_assert(GENESIS_RECORDS_MAX <= 1024 + CONTEXT_RECORDS_RESERVED, "every genesis fits");
 
 void ledger_alarm(struct ledger *ledger, enum invariant invariant, const char *text)
@@ -71,6 +72,7 @@ static void put_first(struct ledger *ledger, const struct genesis *genesis)
     PUT(TABLE_FRONTIER, SLOT, frontier_record, &frontier);
     PUT(TABLE_POSITION, SLOT, log_position, &position);
 #undef PUT
+    (void)participation_start(context, 0, genesis->validators.count);
 }
 
 /* name_genesis computes the id from the canonical bytes of a decoded genesis. */
@@ -257,7 +259,9 @@ enum status ledger_execute(struct ledger *ledger, const struct block *block,
     if (header->height != ledger->height + 1) return STATUS_RANGE;
     TRY(events_start(&ledger->events, header->height, header->time_us, id));
     block_start(ledger, header->height, header->time_us);
+    ledger_system_records(ledger, block);
     run_block(ledger, block, views);
+    ledger_system_events(ledger);
     ledger_epoch_step(ledger, header, id);
     return finish_receipts(ledger, block->body.commands.count, id);
 }

@@ -12,6 +12,7 @@
 #ifndef CAIRN_APPLY_LEDGER_H
 #define CAIRN_APPLY_LEDGER_H
 
+#include "apply/evidence.h"
 #include "apply/genesis.h"
 #include "apply/operation.h"
 #include "apply/outcome.h"
@@ -88,6 +89,10 @@ void ledger_epoch(const struct ledger *ledger, struct epoch_record *epoch);
  * one of the last VALIDATOR_EPOCHS_KEPT. STATUS_NOT_FOUND: not kept or not frozen yet. */
 MUST_CHECK enum status ledger_validators(const struct ledger *ledger, uint64_t epoch,
                                          struct validator_list *set);
+
+/* ledger_evidence answers what recording a piece of evidence would give now: OUTCOME_OK, or why it would
+ * have no effect. */
+enum outcome ledger_evidence(const struct ledger *ledger, const struct evidence *evidence);
 
 /* ledger_next_params answers the parameters frozen for the next epoch. STATUS_NOT_FOUND: not
  * frozen. */

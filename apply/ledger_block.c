@@ -1,6 +1,8 @@
 /* The end of a block: fees, epochs, history. */
 #include "apply/ledger_internal.h"
 #include "apply/next_set.h"
+#include "apply/offence.h"
+#include "apply/participation.h"
 
 static const uint8_t SLOT[1] = {0};
 
@@ -260,6 +262,15 @@ static enum outcome params_install(struct ledger *ledger, uint64_t number, bool 
     return outcome == OUTCOME_OK ? put_params(context, TABLE_PARAMS_HISTORY, key, &next) : outcome;
 }
 
+/* forget_epoch drops the set of an epoch that evidence cannot name any more, and its offences. */
+static enum outcome forget_epoch(struct context *context, uint64_t epoch)
+{
+    uint8_t key[epoch_key_bytes_max];
+    enum outcome outcome = offences_forget(context, epoch);
+    store_u64(key, epoch);
+    return outcome == OUTCOME_OK ? context_delete(context, TABLE_VALIDATORS, key) : outcome;
+}
+
 /* epoch_start makes this block the base of the next epoch. */
 static enum outcome epoch_start(struct ledger *ledger, const struct header *header,
                                 const uint8_t id[HASH_BYTES])
@@ -274,11 +285,12 @@ static enum outcome epoch_start(struct ledger *ledger, const struct header *head
     bool changed = false;
     enum outcome outcome = params_install(ledger, next.number, &changed);
     if (outcome == OUTCOME_OK) outcome = put_epoch(context, &next);
-    if (outcome == OUTCOME_OK && next.number >= VALIDATOR_EPOCHS_KEPT) {
-        uint8_t key[epoch_key_bytes_max];
-        store_u64(key, next.number - VALIDATOR_EPOCHS_KEPT);
-        outcome = context_delete(context, TABLE_VALIDATORS, key);
-    }
+    if (outcome == OUTCOME_OK && next.number >= VALIDATOR_EPOCHS_KEPT)
+        outcome = forget_epoch(context, next.number - VALIDATOR_EPOCHS_KEPT);
+    if (outcome != OUTCOME_OK) return outcome;
+    struct validators set;
+    CHECK(context, set_of(context->store, next.number, &set), I42);
+    outcome = participation_start(context, next.number, set.entries.count);
     if (outcome != OUTCOME_OK) return outcome;
     event.params_changed = changed;
     uint8_t body[event_epoch_started_bytes_max];

@@ -10,6 +10,13 @@
 #define LEDGER_SEEK 16
 #define LEDGER_NEAR 8
 
+/* What became of a block's evidence; its event follows those of the transactions. */
+struct judged {
+    uint16_t index; /* among the system records */
+    enum outcome outcome;
+    struct event_evidence_recorded event; /* OUTCOME_OK: what was recorded */
+};
+
 struct ledger {
     struct store *store; /* owned */
     struct ledger_options options;
@@ -30,6 +37,8 @@ struct ledger {
     enum invariant block_broken;
     uint32_t quarantined;
     bool simulating;
+    struct judged judged[SYSTEM_EVIDENCE_MAX]; /* the block's evidence */
+    uint32_t judged_count;
 
     struct event_buffer events, genesis_events, simulation_events; /* owned */
     struct receipt *receipts;                                      /* owned, [RECEIPTS_MAX] */
@@ -68,6 +77,12 @@ void ledger_run_transaction(struct ledger *ledger, const struct tx_view *view, b
  * ledger_apply_opened. */
 void ledger_run_commands(struct ledger *ledger, const struct list *commands,
                          const struct tx_view *views);
+
+/* ledger_system_records folds what consensus put into the block, before its transactions: participation
+ * and evidence. Undoing the block keeps it, like history. ledger_system_events posts what became of the
+ * evidence, behind the transactions, since the events of a receipt follow those of the one before. */
+void ledger_system_records(struct ledger *ledger, const struct block *block);
+void ledger_system_events(struct ledger *ledger);
 
 /* ledger_items_due runs the items of the block's end that move money: the fee split. */
 void ledger_items_due(struct ledger *ledger, const struct header *header);

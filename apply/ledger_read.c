@@ -1,5 +1,6 @@
 /* Reading the ledger; and copying the records that it keeps at hand. */
 #include "apply/ledger_internal.h"
+#include "apply/offence.h"
 
 static const uint8_t SLOT[1] = {0};
 
@@ -85,6 +86,13 @@ enum status ledger_validators(const struct ledger *ledger, uint64_t epoch,
     TRY(validators_decode(value.at, value.count, &validators));
     validator_list_of(&validators.entries, set);
     return STATUS_OK;
+}
+
+enum outcome ledger_evidence(const struct ledger *ledger, const struct evidence *evidence)
+{
+    struct offender offender;
+    return offence_judge(ledger->store, &ledger->params, ledger->epoch.number, ledger->genesis_id,
+                         evidence, &offender);
 }
 
 enum status ledger_next_params(const struct ledger *ledger, struct params *params)

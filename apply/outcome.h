@@ -1,4 +1,4 @@
-/* apply/outcome.h - how the ledger answers a transaction, as one append-only list.
+/* apply/outcome.h - how the ledger answers a transaction or evidence, as one append-only list.
  *
  * An outcome is part of the chain's history: every replica gives the same one. Where several faults
  * are present, the first in the order of checks of apply/README.md is the answer.
@@ -29,6 +29,10 @@
     X(FEE_UNPAYABLE, fee_unpayable, 10, false, "the sender's balance does not cover the fee")      \
     X(ACCOUNT_REFUSED, account_refused, 11, false, "no room for a record that fee and nonce need") \
     X(BLOCK_UNDONE, block_undone, 12, false, "its block was undone to save an invariant")          \
+    X(EVIDENCE_INVALID, evidence_invalid, 13, false, "the evidence proves nothing")                \
+    X(EVIDENCE_TOO_OLD, evidence_too_old, 14, false, "the offence is too long ago")                \
+    X(EVIDENCE_REPEATED, evidence_repeated, 15, false, "the offence is recorded already")          \
+    X(EVIDENCE_FULL, evidence_full, 16, false, "enough offences of the validator are recorded")    \
     X(QUARANTINED, quarantined, 32, true, "undone because it would have broken an invariant")      \
     X(STATE_FULL, state_full, 33, true, "no room for another state record")                        \
     X(UNKNOWN_ASSET, unknown_asset, 34, true, "no such asset")                                     \

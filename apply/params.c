@@ -30,6 +30,7 @@ void params_default(struct params *params)
         .gas_signature = 3000,
         .gas_transfer = 4000,
         .gas_set_power = 4000,
+        .evidence_epochs_max = 14,
         .fee_burn_bps = 5000,
         .fee_stakers_bps = 4000,
         .fee_proposer_bps = 500,

@@ -14,6 +14,8 @@
 #define GAS_UNIT_MAX  100000000 /* of a byte, a signature, an operation, a transaction */
 #define GAS_PRICE_MAX 1000000   /* base units */
 
+#define EVIDENCE_EPOCHS_MAX 31 /* the sets of as many past epochs are kept (apply/tables.h) */
+
 #define PARAMS_FIELDS(F)                                                                           \
     F(U64, _, block_interval_us, 0, 60000000, US, "least time between a block and its parent")     \
     F(U64, _, heartbeat_us, 100000, 600000000, US, "an idle chain makes a block this often")       \
@@ -36,7 +38,9 @@
     F(U16, _, fee_proposer_bps, 0, 10000, BPS, "share of the fees for the proposer")               \
     F(U16, _, fee_treasury_bps, 0, 10000, BPS, "share of the fees for the treasury")               \
     F(U64, _, gas_set_power, 0, GAS_UNIT_MAX, GAS, "for each set_power")                           \
-    F(U16, _, dev_operations, 0, 1, NONE, "1: operations for development networks are allowed")
+    F(U16, _, dev_operations, 0, 1, NONE, "1: operations for development networks are allowed")    \
+    F(U16, _, evidence_epochs_max, 1, EVIDENCE_EPOCHS_MAX, COUNT,                                  \
+      "epochs after an offence in which it can be recorded")
 SCHEMA_DECLARE(params, PARAMS_FIELDS)
 
 /* params_default fills the values of a main network (1 s blocks of 1 MiB). */

@@ -10,6 +10,7 @@
 
 #include "apply/genesis.h"
 #include "apply/store.h"
+#include "apply/system.h"
 #include "log/merkle.h"
 #include "log/segment.h"
 
@@ -33,6 +34,11 @@ SCHEMA_DECLARE(epoch_key, EPOCH_KEY_FIELDS)
     F(U64, _, height, 0, UINT64_MAX, HEIGHT, "where it was due")                                   \
     F(U16, _, index, 0, UINT16_MAX, COUNT, "among those of the height")
 SCHEMA_DECLARE(parked_key, PARKED_KEY_FIELDS)
+
+#define OFFENCES_KEY_FIELDS(F)                                                                     \
+    F(U64, _, epoch, 0, UINT64_MAX, NONE, "epoch of the offences")                                 \
+    F(KEY, _, key, 0, 0, NONE, "consensus key of the offender")
+SCHEMA_DECLARE(offences_key, OFFENCES_KEY_FIELDS)
 
 /* ---- values ---- */
 
@@ -80,13 +86,50 @@ SCHEMA_DECLARE(frontier_record, FRONTIER_RECORD_FIELDS)
     F(U64, _, time_us, 0, UINT64_MAX, US, "block time of the attempt")
 SCHEMA_DECLARE(parked_record, PARKED_RECORD_FIELDS)
 
+/* Who took part in an epoch, as its blocks show it (apply/participation.h). */
+#define PARTICIPANT_FIELDS(F)                                                                      \
+    F(U64, _, voted, 0, UINT64_MAX, BLOCKS, "certified blocks for which its vote was seen")        \
+    F(U64, _, proposed, 0, UINT64_MAX, BLOCKS, "blocks that it proposed")
+SCHEMA_DECLARE(participant, PARTICIPANT_FIELDS)
+
+#define CERTIFIED_FIELDS(F)                                                                        \
+    F(U64, _, round, 1, UINT64_MAX, ROUND, "round of the certified block")                         \
+    F(HASH, _, block_id, 0, 0, NONE, "the certified block")                                        \
+    F(U64, _, height, 1, UINT64_MAX, HEIGHT, "its height")                                         \
+    F(U64, _, parent_round, 0, UINT64_MAX, ROUND, "its parent's round")                            \
+    F(HASH, _, commit_id, 0, 0, NONE, "what its certificate commits, or zero")                     \
+    F(U64, _, commit_height, 0, UINT64_MAX, HEIGHT, "height of commit_id, or zero")                \
+    F(BYTES, _, voters, 1, VALIDATORS_MAX / 8, NONE, "whose votes are counted, bit i of byte i/8")
+SCHEMA_DECLARE(certified, CERTIFIED_FIELDS)
+
+#define PARTICIPATION_FIELDS(F)                                                                    \
+    F(U64, _, blocks, 0, UINT64_MAX, BLOCKS, "blocks of the epoch")                                \
+    F(U64, _, certified, 0, UINT64_MAX, BLOCKS, "of these, whose certificate was seen")            \
+    F(U64, _, skipped, 0, UINT64_MAX, ROUND, "rounds without a block")                             \
+    F(LIST, participant, participants, 1, VALIDATORS_MAX, NONE, "by index in the set")             \
+    F(LIST, certified, recent, 0, LATE_VOTE_BLOCKS, NONE, "for which late votes count, newest last")
+SCHEMA_DECLARE(participation, PARTICIPATION_FIELDS)
+
+#define OFFENCE_FIELDS(F)                                                                          \
+    F(U8, _, kind, 1, 3, NONE, "1 votes, 2 proposals, 3 lock")                                     \
+    F(U64, _, round, 1, UINT64_MAX, ROUND, "round of the offence")                                 \
+    F(U64, _, height, 1, UINT64_MAX, HEIGHT, "block that recorded it")
+SCHEMA_DECLARE(offence, OFFENCE_FIELDS)
+
+#define OFFENCES_FIELDS(F)                                                                         \
+    F(U16, _, validator, 0, VALIDATORS_MAX - 1, NONE, "index in the set of that epoch")            \
+    F(U64, _, power, 1, POWER_TOTAL_MAX, POWER, "its weight in that epoch")                        \
+    F(LIST, offence, list, 1, OFFENCES_MAX, NONE, "in the order in which they were recorded")
+SCHEMA_DECLARE(offences, OFFENCES_FIELDS)
+
 /* Slots of the params table. */
 #define PARAMS_CURRENT   0 /* of the running epoch */
 #define PARAMS_SCHEDULED 1 /* asked for; frozen by the block that sets end_at */
 #define PARAMS_NEXT      2 /* frozen for the next epoch */
 
-/* A validator set stays for as many epochs, for evidence. */
+/* A validator set stays for as many epochs, for evidence; and so does what was recorded with it. */
 #define VALIDATOR_EPOCHS_KEPT 32
+_Static_assert(EVIDENCE_EPOCHS_MAX < VALIDATOR_EPOCHS_KEPT, "evidence finds the set of its epoch");
 
 /* X(number, upper, lower, value record, key record, text) */
 #define TABLE_LIST(X)                                                                              \
@@ -102,7 +145,10 @@ SCHEMA_DECLARE(parked_record, PARKED_RECORD_FIELDS)
     X(10, POSITION, position, log_position, slot_key, "end of the chain log")                      \
     X(11, PARKED, parked, parked_record, parked_key, "due items that were undone")                 \
     X(12, VALIDATORS_NEXT, validators_next, validators, slot_key,                                  \
-      "the next set that is not frozen yet, if it was changed")
+      "the next set that is not frozen yet, if it was changed")                                    \
+    X(13, PARTICIPATION, participation, participation, epoch_key,                                  \
+      "who took part in the running epoch, and in the one before")                                 \
+    X(14, OFFENCES, offences, offences, offences_key, "what a validator signed and should not have")
 
 enum table {
 #define X(number, upper, lower, value, key, text) TABLE_##upper = number,

@@ -19,6 +19,7 @@
 #define TX_BYTES         2048
 #define SCRIPTED_TXS     40 /* kinds of transactions below; the rest are plain transfers */
 #define VALIDATORS_ADDED 40 /* or removed, in one transaction */
+#define VALIDATOR_KEYS   400
 
 struct player {
     struct fold_key key;
@@ -36,6 +37,10 @@ struct maker {
     struct player players[PLAYERS_MAX];
     size_t player_count;
     struct policy policies[POLICIES];
+    struct fold_key validators[VALIDATOR_KEYS]; /* that join the set */
+    struct qc qc;                               /* of the last block, in a justification */
+    uint8_t bitmap[VALIDATORS_MAX / 8];
+    struct justify justify;
     uint64_t random, keys_made;
     uint64_t end_lag; /* blocks until an announced epoch end is carried out */
     bool full;        /* the state was full once */
@@ -221,28 +226,120 @@ static void add_stranger(struct maker *m)
     add(m, &tx);
 }
 
+/* ---- consensus ---- */
+
+/* secret_of finds the secret of a validator. */
+static const uint8_t *secret_of(const struct maker *m, const uint8_t key[32])
+{
+    for (size_t i = 0; i < VALIDATOR_KEYS; i++) {
+        if (memcmp(m->validators[i].key, key, 32) == 0) return m->validators[i].secret;
+    }
+    return m->chain.validator.secret;
+}
+
+static void sign_as(const struct maker *m, const uint8_t key[32], struct vote *vote)
+{
+    uint8_t message[VOTE_SIGNED_BYTES];
+    vote_signed_bytes(m->chain.genesis_id, vote, message);
+    signature_make(secret_of(m, key), message, sizeof message, vote->signature);
+}
+
+/* add_evidence: most of it about the first validator of every eighth epoch, so that some is full, repeated,
+ * too old; some is forged. */
+static void add_evidence(struct maker *m)
+{
+    struct validator_list set;
+    uint64_t now = m->chain.epoch, back = draw(m, 20);
+    uint64_t epoch = draw(m, 4) > 0 ? now / 8 * 8 : now - (back > now ? now : back);
+    if (ledger_validators(m->chain.ledger, epoch, &set) != STATUS_OK) return;
+    uint16_t offender = (uint16_t)(draw(m, 4) > 0 ? 0 : draw(m, set.count));
+    struct evidence e = {.kind = EVIDENCE_VOTES,
+                         .epoch = epoch,
+                         .round = 1 + draw(m, 64),
+                         .offender = offender,
+                         .has_vote = true,
+                         .has_vote_again = true};
+    e.vote = (struct vote){.epoch = epoch, .round = e.round, .height = 1, .voter = offender};
+    e.vote_again = e.vote;
+    e.vote_again.commit_height = 1;
+    sign_as(m, set.at[offender].key, &e.vote);
+    sign_as(m, set.at[offender].key, &e.vote_again);
+    e.vote.signature[0] ^= draw(m, 8) == 0;
+    uint8_t bytes[evidence_bytes_max];
+    size_t count;
+    ok(evidence_encode(&e, bytes, sizeof bytes, &count), "evidence_encode");
+    fold_add_system(&m->chain, SYSTEM_EVIDENCE, bytes, count - (draw(m, 16) == 0));
+}
+
+/* certify lets the next block certify the last one, and brings a vote that the certificate of one before
+ * may have left out. */
+static void certify(struct maker *m)
+{
+    static const uint8_t SIGNATURE[64] = {0};
+    struct validator_list set;
+    uint8_t bytes[vote_bytes_max];
+    size_t count;
+    ok(ledger_validators(m->chain.ledger, m->chain.epoch, &set), "the running set");
+    struct vote late = {.epoch = m->qc.epoch,
+                        .round = m->qc.round,
+                        .height = m->qc.height,
+                        .voter = (uint16_t)draw(m, VALIDATORS_MAX)};
+    if (m->qc.round > 0) {
+        memcpy(late.block_id, m->qc.block_id, HASH_BYTES);
+        ok(vote_encode(&late, bytes, sizeof bytes, &count), "vote_encode");
+        fold_add_system(&m->chain, SYSTEM_LATE_VOTE, bytes, count);
+    }
+    m->qc = (struct qc){.epoch = m->chain.epoch,
+                        .round = m->chain.height + 1,
+                        .height = m->chain.height + 1,
+                        .bitmap = {m->bitmap, (set.count + 7) / 8},
+                        .signatures = {SIGNATURE, sizeof SIGNATURE, 1}};
+    memcpy(m->qc.block_id, m->chain.block_id, HASH_BYTES);
+    for (size_t i = 0; i < sizeof m->bitmap; i++) {
+        m->bitmap[i] = (uint8_t)draw(m, 256);
+    }
+    m->justify = (struct justify){.kind = 0, .has_qc = true, .qc = m->qc};
+    m->chain.justify = draw(m, 8) > 0 ? &m->justify : NULL;
+    m->chain.skipped = draw(m, 16) == 0 ? draw(m, 5) : 0;
+    for (uint64_t i = draw(m, 4) == 0 ? draw(m, 10) : 0; i > 0; i--) {
+        add_evidence(m);
+    }
+}
+
+/* count_refusals adds what the events say about evidence to the outcomes of transactions. */
+static void count_refusals(struct maker *m)
+{
+    for (uint32_t i = 0; i < m->chain.events.events.count; i++) {
+        struct event event;
+        struct event_evidence_refused refused;
+        fold_event(&m->chain, i, &event);
+        if (event.kind != EVENT_EVIDENCE_REFUSED) continue;
+        ok(event_evidence_refused_decode(event.body.at, event.body.count, &refused), "an event");
+        m->outcomes[refused.outcome]++;
+    }
+}
+
 /* add_set_power: the next set grows until it is full for a while, then shrinks to its last validator. */
 static void add_set_power(struct maker *m)
 {
     static const uint8_t BAD_KEY[32] = {0};
     struct validator_list set;
-    struct fold_key key;
     struct fold_tx tx;
+    const uint8_t *key = m->validators[draw(m, VALIDATOR_KEYS)].key;
     uint64_t epoch, kind = draw(m, 8);
     if (!next_set_read(ledger_store(m->chain.ledger), &set, &epoch)) return;
     start(m, somebody(m), &tx);
     tx.fee += 300000;
-    fold_key_make(200000 + draw(m, 400), &key);
     if (kind == 0) {
         fold_tx_set_power(&tx, BAD_KEY, 1);
     } else if (kind == 1) {
-        fold_tx_set_power(&tx, key.key, 0);
+        fold_tx_set_power(&tx, key, 0);
     } else if (kind == 2) {
-        fold_tx_set_power(&tx, key.key, POWER_TOTAL_MAX);
+        fold_tx_set_power(&tx, key, POWER_TOTAL_MAX);
     } else if (m->chain.height / 64 % 2 == 0) {
         for (uint64_t i = 0; i < VALIDATORS_ADDED; i++) {
-            fold_key_make(200000 + draw(m, 400), &key);
-            fold_tx_set_power(&tx, key.key, 1 + draw(m, 1000));
+            key = m->validators[draw(m, VALIDATOR_KEYS)].key;
+            fold_tx_set_power(&tx, key, 1 + draw(m, 1000));
         }
     } else {
         uint32_t left = kind < 6 ? 0 : 1;
@@ -261,7 +358,7 @@ static void add_one(struct maker *m)
     uint64_t kind = draw(m, 100);
     if (kind == 0 || kind == 1) return add_garbage(m, kind == 0);
     if (kind >= 2 && kind < 6) return add_policy(m);
-    if (kind == 26) return add_stranger(m);
+    if (kind == 26 || kind == 29 || kind == 30) return add_stranger(m);
     if (kind == 27 || kind == 28) return add_set_power(m);
     struct player *player = somebody(m);
     uint64_t balance = fold_balance(&m->chain, player->key.address);
@@ -338,8 +435,10 @@ static void make_block(struct maker *m, uint64_t height)
     }
     epoch_flag(m);
     m->chain.step_us = draw(m, 3000000);
+    certify(m);
     m->chain.proposer = height % 211 == 0 ? 5 : 0; /* nobody: the fee split is parked */
     fold_apply(&m->chain);
+    count_refusals(m);
     ledger_params(m->chain.ledger, &m->chain.params);
     struct reader r = list_reader(&m->chain.receipts.receipts);
     for (uint32_t i = 0; i + 1 < m->chain.receipts.receipts.count; i++) {
@@ -365,6 +464,9 @@ static void open_chain(struct maker *m, struct params *params, uint64_t blocks)
                                      .rule_count = DETERMINISM_RULE_COUNT};
     fold_open(&m->chain, params, &options);
     make_players(m);
+    for (size_t i = 0; i < VALIDATOR_KEYS; i++) {
+        fold_key_make(200000 + i, &m->validators[i]);
+    }
 }
 
 /* ---- files ---- */

@@ -30,7 +30,7 @@ static enum outcome schedule(struct context *context, uint64_t value, bool broke
     params.fee_treasury_bps = (uint16_t)(10000 - params.fee_burn_bps - params.fee_stakers_bps -
                                          params.fee_proposer_bps - broken);
     params.gas_byte = 1 + value / 13 % 20;
-    params.gas_price_min = value / 19 % 4 == 0; /* now and then a stranger may pay nothing */
+    params.gas_price_min = value / 19 % 16 == 0; /* mostly a stranger may pay nothing */
     params.dev_operations = value / 23 % 3 != 0;
     params.segment_bytes = (uint32_t)(65536 + value / 17 % 65536);
     uint8_t bytes[params_bytes_max];

@@ -228,6 +228,17 @@ void fold_add_set_power(struct fold *chain, const struct fold_key *from, uint64_
     fold_add_tx(chain, &tx);
 }
 
+void fold_add_system(struct fold *chain, uint16_t kind, const uint8_t *body, size_t count)
+{
+    struct system_record record = {.kind = kind, .body = {body, count}};
+    struct writer w =
+        writer_of(chain->system + chain->system_bytes, sizeof chain->system - chain->system_bytes);
+    system_record_write(&w, &record);
+    ok(w.status, "system_record_write");
+    chain->system_bytes += writer_bytes(&w);
+    chain->system_count++;
+}
+
 /* ---- blocks ---- */
 
 static void seal(struct fold *chain)
@@ -236,16 +247,18 @@ static void seal(struct fold *chain)
         .header = {.version = BLOCK_VERSION,
                    .flags = chain->flags,
                    .epoch = chain->epoch,
-                   .round = chain->height + 1,
+                   .round = chain->height + 1 + chain->skipped,
                    .height = chain->height + 1,
                    .parent_round = chain->height,
                    .proposer = chain->proposer,
                    .time_us = chain->time_us + chain->step_us,
                    .cmd_count = chain->command_count,
-                   .body_bytes = (uint32_t)(4 + chain->command_bytes)},
+                   .body_bytes = (uint32_t)(4 + chain->system_bytes + chain->command_bytes)},
         .justify = {.kind = 1},
-        .body = {.commands = {chain->commands, chain->command_bytes, chain->command_count}},
+        .body = {.system = {chain->system, chain->system_bytes, chain->system_count},
+                 .commands = {chain->commands, chain->command_bytes, chain->command_count}},
     };
+    if (chain->justify) block.justify = *chain->justify;
     memcpy(block.header.parent_id, chain->block_id, HASH_BYTES);
     justify_hash_of(&block.justify, block.header.justify_hash);
     body_root_of(&block.body, block.header.body_root);
@@ -265,6 +278,8 @@ void fold_apply(struct fold *chain)
     if (chain->flags & BLOCK_EPOCH_END) chain->epoch++;
     chain->command_bytes = 0;
     chain->command_count = 0;
+    chain->system_bytes = 0;
+    chain->system_count = 0;
 
     const struct ledger_result *result = &chain->result;
     uint8_t root[HASH_BYTES];

@@ -39,6 +39,9 @@ struct fold {
     uint8_t *commands; /* owned: encoded commands of the next block */
     size_t command_bytes;
     uint32_t command_count;
+    uint8_t system[32768]; /* encoded system records of the next block */
+    size_t system_bytes;
+    uint32_t system_count;
     uint8_t *block_bytes; /* owned: the last block */
     size_t block_count;
     uint8_t block_id[HASH_BYTES]; /* of the last block; the genesis id at height 0 */
@@ -47,6 +50,8 @@ struct fold {
     uint64_t height, time_us, step_us;
     uint64_t epoch;
     uint16_t flags, proposer;
+    uint64_t skipped;              /* rounds before it without a block */
+    const struct justify *justify; /* NULL: an empty one of kind 1 */
 
     struct ledger_result result; /* of the last block */
     struct block_receipts receipts;
@@ -96,6 +101,9 @@ void fold_add_transfer(struct fold *chain, const struct fold_key *from, uint64_t
 
 void fold_add_set_power(struct fold *chain, const struct fold_key *from, uint64_t nonce,
                         const uint8_t key[32], uint64_t power);
+
+/* fold_add_system puts a system record into the next block. */
+void fold_add_system(struct fold *chain, uint16_t kind, const uint8_t *body, size_t count);
 
 /* fold_apply seals the waiting transactions into a block of the next height and applies it. It holds
  * for every block that receipts and events decode and that their root is the one reported. */

@@ -7,57 +7,9 @@
 #include "replica/certificate.h"
 #include "replica/replica.h"
 #include "tests/support_cmocka.h"
+#include "tests/support_validators.h"
 
 static const uint8_t GENESIS[HASH_BYTES] = {0xab};
-
-struct validators {
-    struct validator_set set;
-    uint8_t secret[VALIDATORS_MAX][64];
-};
-
-/* Keys in ascending order, powers as given by `power(i)`. */
-static void make_validators(struct validators *made, uint32_t count, uint64_t power)
-{
-    memset(made, 0, sizeof *made);
-    assert_int_equal(hash_init(), STATUS_OK);
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t seed[32] = {(uint8_t)(i + 1)}, secret[64], key[32];
-        signature_keypair(seed, secret, key);
-        uint32_t at = i;
-        while (at > 0 && memcmp(made->set.key[at - 1], key, 32) > 0) {
-            memcpy(made->set.key[at], made->set.key[at - 1], 32);
-            memcpy(made->secret[at], made->secret[at - 1], 64);
-            at--;
-        }
-        memcpy(made->set.key[at], key, 32);
-        memcpy(made->secret[at], secret, 64);
-        made->set.power[i] = power;
-    }
-    made->set.count = count;
-    made->set.total = power * count;
-}
-
-static void sign_vote(const struct validators *made, struct vote *vote, uint16_t voter)
-{
-    uint8_t message[VOTE_SIGNED_BYTES];
-    vote_signed_bytes(GENESIS, vote, message);
-    vote->voter = voter;
-    signature_make(made->secret[voter], message, sizeof message, vote->signature);
-}
-
-/* A QC for `vote` by the validators whose bits are set. */
-static void make_qc(const struct validators *made, struct vote vote, uint32_t signers,
-                    struct qc_store *store)
-{
-    struct vote_group group;
-    vote_group_start(&group, &vote);
-    for (uint16_t i = 0; i < made->set.count; i++) {
-        if (!(signers >> i & 1)) continue;
-        sign_vote(made, &vote, i);
-        assert_true(vote_group_add(&group, &made->set, &vote));
-    }
-    vote_group_certify(&group, &made->set, store);
-}
 
 static struct vote some_vote(void)
 {
@@ -92,8 +44,8 @@ static void quorum_holds_for_all_weights(void **state)
 static void validator_set_refuses_disorder_and_overflow(void **state)
 {
     (void)state;
-    static struct validators made;
-    make_validators(&made, 4, 10);
+    static struct signers made;
+    signers_make(&made, 1, 4, 10);
     assert_int_equal(validator_set_check(&made.set), STATUS_OK);
     assert_int_equal(validator_set_find(&made.set, made.set.key[2]), 2);
     uint8_t unknown[32] = {0};
@@ -120,8 +72,8 @@ static void validator_set_refuses_disorder_and_overflow(void **state)
 static void leaders_lead_in_proportion_to_weight(void **state)
 {
     (void)state;
-    static struct validators made;
-    make_validators(&made, 3, 1);
+    static struct signers made;
+    signers_make(&made, 1, 3, 1);
     made.set.power[0] = 1;
     made.set.power[1] = 2;
     made.set.power[2] = 5;
@@ -182,10 +134,10 @@ static void signed_bytes_are_pinned(void **state)
 static void qc_needs_a_quorum_of_true_signatures(void **state)
 {
     (void)state;
-    static struct validators made;
+    static struct signers made;
     static struct qc_store store, other;
-    make_validators(&made, 4, 10);
-    make_qc(&made, some_vote(), 0x7, &store);
+    signers_make(&made, 1, 4, 10);
+    sign_qc(&made, GENESIS, some_vote(), 0x7, &store);
     assert_int_equal(qc_verify(&store.qc, &made.set, GENESIS), STATUS_OK);
     uint8_t foreign[HASH_BYTES] = {0};
     assert_int_equal(qc_verify(&store.qc, &made.set, foreign), STATUS_BAD_SIGNATURE);
@@ -199,7 +151,7 @@ static void qc_needs_a_quorum_of_true_signatures(void **state)
         assert_false(good);
     }
     /* Order of signers, weights. */
-    make_qc(&made, some_vote(), 0xe, &other);
+    sign_qc(&made, GENESIS, some_vote(), 0xe, &other);
     assert_int_equal(qc_verify(&other.qc, &made.set, GENESIS), STATUS_OK);
     struct validator_set heavy = made.set;
     heavy.power[3] = 1000;
@@ -211,10 +163,10 @@ static void qc_needs_a_quorum_of_true_signatures(void **state)
 static void qc_structure_is_exact(void **state)
 {
     (void)state;
-    static struct validators made;
+    static struct signers made;
     static struct qc_store store;
-    make_validators(&made, 4, 10);
-    make_qc(&made, some_vote(), 0xf, &store);
+    signers_make(&made, 1, 4, 10);
+    sign_qc(&made, GENESIS, some_vote(), 0xf, &store);
     struct qc qc = store.qc;
     uint8_t bitmap[2] = {0x1f, 0};
     qc.bitmap.at = bitmap;
@@ -243,12 +195,12 @@ static void qc_structure_is_exact(void **state)
 static void vote_group_counts_each_voter_once(void **state)
 {
     (void)state;
-    static struct validators made;
-    make_validators(&made, 4, 10);
+    static struct signers made;
+    signers_make(&made, 1, 4, 10);
     struct vote vote = some_vote();
     static struct vote_group group;
     vote_group_start(&group, &vote);
-    sign_vote(&made, &vote, 1);
+    sign_vote(&made, GENESIS, &vote, 1);
     assert_true(vote_group_add(&group, &made.set, &vote));
     assert_false(vote_group_add(&group, &made.set, &vote));
     vote.voter = 2;
@@ -261,17 +213,17 @@ static void vote_group_counts_each_voter_once(void **state)
 }
 
 /* Timeouts of `signers` for a round, each with the given hqc_round. */
-static void make_tc(const struct validators *made, uint64_t round, uint64_t hqc_round,
+static void make_tc(const struct signers *made, uint64_t round, uint64_t hqc_round,
                     uint32_t signers, uint8_t *bytes, struct tc *tc)
 {
     struct writer w = writer_of(bytes, VALIDATORS_MAX * tc_entry_bytes_max);
     *tc = (struct tc){.epoch = 0, .round = round};
     for (uint16_t i = 0; i < made->set.count; i++) {
         if (!(signers >> i & 1)) continue;
+        struct timeout timeout = {.round = round, .hqc_round = hqc_round};
+        sign_timeout(made, GENESIS, &timeout, i);
         struct tc_entry entry = {.voter = i, .hqc_round = hqc_round};
-        uint8_t message[TIMEOUT_SIGNED_BYTES];
-        timeout_signed_bytes(GENESIS, 0, round, hqc_round, message);
-        signature_make(made->secret[i], message, sizeof message, entry.signature);
+        memcpy(entry.signature, timeout.signature, 64);
         tc_entry_write(&w, &entry);
         tc->entries.count++;
     }
@@ -282,11 +234,11 @@ static void make_tc(const struct validators *made, uint64_t round, uint64_t hqc_
 static void tc_needs_a_quorum_in_order(void **state)
 {
     (void)state;
-    static struct validators made;
+    static struct signers made;
     static uint8_t bytes[VALIDATORS_MAX * tc_entry_bytes_max];
     struct tc tc;
     uint64_t max_hqc;
-    make_validators(&made, 4, 10);
+    signers_make(&made, 1, 4, 10);
     make_tc(&made, 12, 9, 0xb, bytes, &tc);
     assert_int_equal(tc_verify(&tc, &made.set, GENESIS, &max_hqc), STATUS_OK);
     assert_int_equal(max_hqc, 9);
@@ -304,7 +256,7 @@ static void tc_needs_a_quorum_in_order(void **state)
 /* ---- a chain of blocks with skipped rounds ---- */
 
 struct chain {
-    struct validators validators;
+    struct signers validators;
     uint8_t leaders[LEADER_SLOTS];
     struct chain_rules rules;
     struct chain_point point;
@@ -318,7 +270,7 @@ struct chain {
 static void chain_start(struct chain *chain)
 {
     memset(chain, 0, sizeof *chain);
-    make_validators(&chain->validators, 4, 10);
+    signers_make(&chain->validators, 1, 4, 10);
     leader_table_build(&chain->validators.set, GENESIS, chain->leaders);
     chain->rules = (struct chain_rules){.set = &chain->validators.set,
                                         .leaders = chain->leaders,
@@ -337,7 +289,7 @@ static void chain_child(struct chain *chain, uint64_t round)
     if (parent->round > 0) {
         struct vote vote;
         vote_for(parent, &vote);
-        make_qc(&chain->validators, vote, 0xd, &chain->qc);
+        sign_qc(&chain->validators, GENESIS, vote, 0xd, &chain->qc);
         chain->justify.has_qc = true;
         chain->justify.qc = chain->qc.qc;
     }
@@ -553,7 +505,7 @@ static void chain_tail_certifies_the_epoch_end(void **state)
     struct vote vote;
     static struct qc_store certificate;
     vote_for(&chain.point, &vote);
-    make_qc(&chain.validators, vote, 0xf, &certificate);
+    sign_qc(&chain.validators, GENESIS, vote, 0xf, &certificate);
     chain_point_base(&chain.point, 1, end.height, end.time_us, end.id);
     chain.rules.set_before = chain.rules.set;
     chain_child(&chain, 1);
@@ -624,11 +576,11 @@ static void consensus_formats_are_pinned(void **state)
 {
     (void)state;
     static char made_text[40000], golden[40000];
-    static struct validators made;
+    static struct signers made;
     static struct qc_store qc;
     static uint8_t bytes[checkpoint_record_bytes_max], message[VOTE_SIGNED_BYTES];
     size_t count;
-    make_validators(&made, 4, 10);
+    signers_make(&made, 1, 4, 10);
     struct vote vote = some_vote();
     vote_signed_bytes(GENESIS, &vote, message);
     pin(made_text, sizeof made_text, "vote_signed", message, sizeof message);
@@ -636,9 +588,9 @@ static void consensus_formats_are_pinned(void **state)
     pin(made_text, sizeof made_text, "proposal_signed", message, PROPOSAL_SIGNED_BYTES);
     timeout_signed_bytes(GENESIS, 1, 5, 4, message);
     pin(made_text, sizeof made_text, "timeout_signed", message, TIMEOUT_SIGNED_BYTES);
-    make_qc(&made, vote, 0xd, &qc);
+    sign_qc(&made, GENESIS, vote, 0xd, &qc);
     pin(made_text, sizeof made_text, "qc", qc.bytes, qc.count);
-    sign_vote(&made, &vote, 2);
+    sign_vote(&made, GENESIS, &vote, 2);
     assert_int_equal(vote_encode(&vote, bytes, sizeof bytes, &count), STATUS_OK);
     pin(made_text, sizeof made_text, "vote", bytes, count);
     struct timeout timeout = {.epoch = 1, .round = 5, .hqc_round = 4, .voter = 3};

@@ -111,6 +111,7 @@ static void declarations_of_the_registries_are_pinned(void **state)
     hold_registry("operations.txt", operations, OPERATION_RULE_COUNT);
     hold_registry("events.txt", EVENTS, EVENT_COUNT);
     hold_registry("tables.txt", TABLES, TABLE_COUNT);
+    hold_registry("system.txt", SYSTEM_RECORDS, SYSTEM_RECORD_COUNT);
     const struct schema_entry records[] = {
         {0, "params", &params_schema, NULL},
         {0, "genesis", &genesis_schema, NULL},

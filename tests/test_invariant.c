@@ -88,7 +88,7 @@ static void invariants_hold_on_an_honest_chain(void **state)
     assert_int_equal(invariant_check_all(ledger_store(chain.ledger), hear, &heard, &checked),
                      STATUS_OK);
     assert_int_equal(heard.count, 0);
-    assert_int_equal(checked, 7);
+    assert_int_equal(checked, 8);
     fold_close(&chain);
 }
 
@@ -158,6 +158,28 @@ static void invariants_name_each_damaged_record_of_the_chain(void **state)
     check(TABLE_EPOCH, ZEROS, ONES, 9, INVARIANT_I42);
     check(TABLE_VALIDATORS, EPOCH_1, ONES, 9, INVARIANT_I5); /* of an epoch that is not in force */
 
+    static const uint8_t EPOCH_0[8] = {0};
+    check(TABLE_PARTICIPATION, EPOCH_0, NULL, 0, INVARIANT_I42);
+    check(TABLE_PARTICIPATION, EPOCH_0, ONES, 9, INVARIANT_I42);
+    uint8_t counts[24 + 2 + 2 * participant_bytes_max + 2] = {9}; /* blocks */
+    counts[8] = 5;                                                /* certified */
+    counts[24] = 1;                                               /* participants */
+    size_t counts_bytes = 24 + 2 + participant_bytes_max + 2;
+    counts[26] = 5;     /* voted */
+    counts[26 + 8] = 9; /* proposed */
+    check(TABLE_PARTICIPATION, EPOCH_0, counts, counts_bytes, INVARIANT_NONE);
+    counts[26]++;
+    check(TABLE_PARTICIPATION, EPOCH_0, counts, counts_bytes, INVARIANT_I42);
+    counts[26]--;
+    counts[26 + 8]++;
+    check(TABLE_PARTICIPATION, EPOCH_0, counts, counts_bytes, INVARIANT_I42);
+    counts[26 + 8]--;
+    counts[8] = 10;
+    check(TABLE_PARTICIPATION, EPOCH_0, counts, counts_bytes, INVARIANT_I42);
+    counts[8] = 5;
+    counts[24] = 2; /* of a larger set */
+    check(TABLE_PARTICIPATION, EPOCH_0, counts, sizeof counts, INVARIANT_I42);
+
     uint8_t set[2 + 2 * validator_entry_bytes_max] = {2}; /* equal keys, which cannot sign */
     store_u64(set + 2 + 64, 1);
     store_u64(set + 2 + 72 + 64, 1);
@@ -178,6 +200,44 @@ static void invariants_name_each_damaged_record_of_the_chain(void **state)
     params_write(&w, &params);
     check(TABLE_PARAMS, SCHEDULED, bytes, writer_bytes(&w), INVARIANT_NONE);
     check(TABLE_PARAMS, NEXT, bytes, writer_bytes(&w), INVARIANT_I32);
+}
+
+/* A record of offences of the only validator, with so many of kind 1 and rounds 1, 2 ... */
+static void check_offences(uint64_t epoch, uint16_t validator, uint8_t count, bool again,
+                           bool other, size_t cut, bool good)
+{
+    struct fold_key key;
+    uint8_t name[offences_key_bytes_max], list[OFFENCES_MAX * offence_bytes_max];
+    uint8_t value[offences_bytes_max];
+    struct writer w = writer_of(list, sizeof list);
+    fold_key_make(1000, &key);
+    store_u64(name, epoch);
+    memcpy(name + 8, key.key, 32);
+    name[8] ^= other;
+    for (uint8_t i = 0; i < count; i++) {
+        struct offence offence = {.kind = 1, .round = again ? 1 : i + 1, .height = 1};
+        if (again && i == 1) offence.kind = 2;
+        offence_write(&w, &offence);
+    }
+    struct offences offences = {
+        .validator = validator, .power = 10, .list = {list, writer_bytes(&w), count}};
+    w = writer_of(value, sizeof value);
+    offences_write(&w, &offences);
+    check(TABLE_OFFENCES, name, value, writer_bytes(&w) - cut,
+          good ? INVARIANT_NONE : INVARIANT_I18);
+}
+
+static void invariants_name_offences_that_contradict_themselves(void **state)
+{
+    (void)state;
+    check_offences(0, 0, 1, false, false, 0, true);
+    check_offences(0, 0, 16, false, false, 0, true);
+    check_offences(0, 0, 2, true, false, 0, true);   /* two kinds in one round */
+    check_offences(0, 0, 3, true, false, 0, false);  /* the same twice */
+    check_offences(1, 0, 1, false, false, 0, false); /* an epoch without a set */
+    check_offences(0, 1, 1, false, false, 0, false); /* nobody */
+    check_offences(0, 0, 1, false, true, 0, false);  /* another key */
+    check_offences(0, 0, 1, false, false, 1, false); /* cut */
 }
 
 /* The epoch record of the chain, changed, with what it freezes beside it. */
@@ -466,6 +526,7 @@ int main(void)
         cmocka_unit_test(invariants_hold_on_an_honest_chain),
         cmocka_unit_test(invariants_name_each_damage),
         cmocka_unit_test(invariants_name_each_damaged_record_of_the_chain),
+        cmocka_unit_test(invariants_name_offences_that_contradict_themselves),
         cmocka_unit_test(invariants_name_an_epoch_that_cannot_be),
         cmocka_unit_test(invariants_name_a_tree_that_has_another_root_than_its_records),
         cmocka_unit_test(invariants_without_memory_say_so),

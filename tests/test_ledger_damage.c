@@ -248,6 +248,20 @@ enum scene {
     SCENES
 };
 
+/* add_offence: what goes with the set of epoch 0. */
+static void add_offence(struct fold *chain)
+{
+    uint8_t key[offences_key_bytes_max] = {0}, list[offence_bytes_max], value[offences_bytes_max];
+    struct offence offence = {.kind = 1, .round = 1, .height = 1};
+    struct writer w = writer_of(list, sizeof list);
+    offence_write(&w, &offence);
+    struct offences offences = {.power = 1, .list = {list, writer_bytes(&w), 1}};
+    w = writer_of(value, sizeof value);
+    offences_write(&w, &offences);
+    memcpy(key + 8, chain->validator.key, 32);
+    OK(store_put(store_of(chain), TABLE_OFFENCES, key, value, writer_bytes(&w)));
+}
+
 /* The chain before the scene's block, whose commands wait. */
 static void stage(struct fold *chain, enum scene scene)
 {
@@ -267,7 +281,7 @@ static void stage(struct fold *chain, enum scene scene)
         schedule(chain, 4000);
         grow(chain, 4);
         break;
-    default: grow(chain, 5 * VALIDATOR_EPOCHS_KEPT - 1);
+    default: grow(chain, 5 * VALIDATOR_EPOCHS_KEPT - 1); add_offence(chain);
     }
     transfer(chain, 0, 0);
     transfer(chain, 1, 0);

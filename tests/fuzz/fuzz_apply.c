@@ -8,11 +8,12 @@
  * REUSED inputs: every input plays with accounts of its own, which are paid from a fund in its first
  * block, and finds the chain at another height.
  *
- * Input: parameters (1), then blocks: {commands (1), what kind of block (1), commands}; see
- * command_make. */
+ * Input: parameters (1), then blocks: {commands (1), what kind of block (1), commands, what consensus
+ * adds}; see command_make and consensus_make. */
 #include "apply/context.h"
 #include "apply/ledger.h"
 #include "apply/receipt.h"
+#include "log/signature.h"
 #include "tests/fuzz/harness.h"
 
 #define FLAG_EPOCHS 1u /* an epoch ends every few blocks */
@@ -54,6 +55,11 @@ SCHEMA_DEFINE(fault_body, FAULT_BODY_FIELDS, "an operation that does wrong")
 static uint8_t keys[PLAYERS][32], addresses[PLAYERS][32], proposer_address[32];
 static uint8_t fund_key[32] = {1}, fund_address[32];
 static struct operation_rule rules[2];
+static const uint8_t VALIDATOR_SEED[32] = {/* RFC 8032 7.1, test 1 */
+                                           0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60,
+                                           0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4,
+                                           0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19,
+                                           0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60};
 
 /* ---- the faulty operation ---- */
 
@@ -247,7 +253,7 @@ struct chain {
 
 static struct chain chains[CHAINS], *chain;
 static struct model model;
-static uint8_t commands[BLOCK_BYTES], block_bytes[BLOCK_BYTES + 4096];
+static uint8_t commands[BLOCK_BYTES], block_bytes[2 * BLOCK_BYTES];
 
 static void hear(void *context, const char *invariant, uint64_t height, const char *text)
 {
@@ -436,9 +442,88 @@ static void check_simulation(const struct batch *batch)
     REQUIRE(memcmp(before, after, HASH_BYTES) == 0 && chain->alarms == alarms);
 }
 
-static size_t block_make(const struct batch *batch, uint8_t kind, struct block *block,
-                         uint8_t id[HASH_BYTES])
+/* What consensus puts into the block, from the input: a certificate, late votes, evidence that is signed,
+ * forged, repeated, of any epoch, and any bytes. None of it may change what transactions do. */
+struct consensus {
+    uint8_t system[16 * 1024], bitmap[2];
+    struct writer w;
+    uint32_t count;
+    bool certified;
+};
+
+static void vote_sign(struct vote *vote, bool forged)
 {
+    uint8_t message[VOTE_SIGNED_BYTES], secret[64], key[32];
+    signature_keypair(VALIDATOR_SEED, secret, key);
+    vote_signed_bytes(ledger_genesis_id(chain->ledger), vote, message);
+    signature_make(secret, message, sizeof message, vote->signature);
+    vote->signature[3] ^= forged;
+}
+
+static void consensus_add(struct consensus *made, uint16_t kind, struct bytes body)
+{
+    struct system_record record = {.kind = kind, .body = body};
+    system_record_write(&made->w, &record);
+    made->count++;
+}
+
+static void evidence_add(struct consensus *made, uint8_t choice, uint64_t running)
+{
+    uint8_t bytes[evidence_bytes_max];
+    size_t count;
+    struct evidence e = {
+        .kind = EVIDENCE_VOTES, .round = 1 + choice / 64, .offender = choice % 16 == 5};
+    e.epoch = choice % 8 > running + 1 ? 0 : running + 1 - choice % 8;
+    e.has_vote = e.has_vote_again = true;
+    e.vote = (struct vote){.epoch = e.epoch, .round = e.round, .height = 1, .voter = e.offender};
+    e.vote_again = e.vote;
+    e.vote_again.block_id[0] = choice % 16 != 6;
+    vote_sign(&e.vote, choice % 16 == 7);
+    vote_sign(&e.vote_again, false);
+    REQUIRE(evidence_encode(&e, bytes, sizeof bytes, &count) == STATUS_OK);
+    consensus_add(made, SYSTEM_EVIDENCE, (struct bytes){bytes, count});
+}
+
+static void late_vote_add(struct consensus *made, uint8_t choice, uint64_t height, uint64_t running)
+{
+    uint8_t bytes[vote_bytes_max];
+    size_t count;
+    uint64_t back = 1 + choice % 8;
+    struct vote vote = {.epoch = running, .round = height > back ? height - back : 1};
+    vote.height = vote.round;
+    vote.voter = choice / 64;
+    REQUIRE(vote_encode(&vote, bytes, sizeof bytes, &count) == STATUS_OK);
+    consensus_add(made, SYSTEM_LATE_VOTE, (struct bytes){bytes, count});
+}
+
+/* consensus_make: how many (1), then {what (1), choice (1), bytes}. */
+static void consensus_make(struct consensus *made, struct fuzz_input *input, uint8_t kind)
+{
+    struct epoch_record epoch;
+    uint64_t height = ledger_height(chain->ledger) + 1;
+    ledger_epoch(chain->ledger, &epoch);
+    made->w = writer_of(made->system, sizeof made->system);
+    made->count = 0;
+    made->certified = kind % 8 >= 5;
+    made->bitmap[0] = kind;
+    if (kind < 96 || kind >= 192) return;
+    for (uint8_t left = fuzz_u8(input) % 12; left > 0; left--) {
+        uint8_t what = fuzz_u8(input), choice = fuzz_u8(input);
+        if (what % 4 == 0) {
+            evidence_add(made, choice, epoch.number);
+        } else if (what % 4 == 1) {
+            late_vote_add(made, choice, height, epoch.number);
+        } else {
+            consensus_add(made, what % 8, fuzz_take(input, choice % 64));
+        }
+    }
+    REQUIRE(made->w.status == STATUS_OK);
+}
+
+static size_t block_make(const struct batch *batch, const struct consensus *made, uint8_t kind,
+                         struct block *block, uint8_t id[HASH_BYTES])
+{
+    static const uint8_t SIGNATURE[64];
     struct epoch_record epoch;
     size_t count;
     ledger_epoch(chain->ledger, &epoch);
@@ -454,10 +539,17 @@ static size_t block_make(const struct batch *batch, uint8_t kind, struct block *
                    .proposer = kind % 16 == 2 ? 5 : 0, /* 5: nobody, so that the split is parked */
                    .time_us = ledger_time_us(chain->ledger) + kind,
                    .cmd_count = batch->count,
-                   .body_bytes = (uint32_t)(4 + writer_bytes(&batch->w))},
-        .justify = {.kind = 1},
-        .body = {.commands = {commands, writer_bytes(&batch->w), batch->count}},
+                   .body_bytes = (uint32_t)(4 + writer_bytes(&made->w) + writer_bytes(&batch->w))},
+        .justify = {.kind = !made->certified, .has_qc = made->certified},
+        .body = {.system = {made->system, writer_bytes(&made->w), made->count},
+                 .commands = {commands, writer_bytes(&batch->w), batch->count}},
     };
+    if (made->certified)
+        block->justify.qc = (struct qc){.epoch = epoch.number,
+                                        .round = height > 1 ? height - 1 : 1,
+                                        .height = height > 1 ? height - 1 : 1,
+                                        .bitmap = {made->bitmap, kind % 8 == 7 ? 2 : 1},
+                                        .signatures = {SIGNATURE, sizeof SIGNATURE, 1}};
     if (ends) memcpy(block->header.next_set_hash, epoch.next_set_hash, HASH_BYTES);
     memcpy(block->header.parent_id, chain->previous_id, HASH_BYTES);
     justify_hash_of(&block->justify, block->header.justify_hash);
@@ -522,6 +614,27 @@ static void check_result(const struct ledger_result *result, const struct batch 
     }
 }
 
+/* check_judged: each evidence of the block has its event, in order, up to the bound of a block. */
+static void check_judged(const struct block *block, const struct ledger_result *result)
+{
+    struct block_events events;
+    uint32_t expected = 0, heard = 0;
+    struct reader r = list_reader(&block->body.system);
+    for (uint32_t i = 0; i < block->body.system.count; i++) {
+        struct system_record record;
+        system_record_read(&r, &record);
+        expected += record.kind == SYSTEM_EVIDENCE && expected < SYSTEM_EVIDENCE_MAX;
+    }
+    REQUIRE(block_events_decode(result->events.at, result->events.count, &events) == STATUS_OK);
+    r = list_reader(&events.events);
+    for (uint32_t i = 0; i < events.events.count; i++) {
+        struct event event;
+        event_read(&r, &event);
+        heard += event.kind == EVENT_EVIDENCE_RECORDED || event.kind == EVENT_EVIDENCE_REFUSED;
+    }
+    REQUIRE(heard == expected);
+}
+
 /* check_views: every height that can still be read answers as it was. */
 static void check_views(uint64_t height)
 {
@@ -571,17 +684,19 @@ static void replay(const struct block *block, const uint8_t id[HASH_BYTES], size
 }
 
 /* batch_apply seals the block, applies it and holds everything that must be true afterwards. */
-static void batch_apply(const struct batch *batch, uint8_t kind, uint64_t height)
+static void batch_apply(const struct batch *batch, const struct consensus *made, uint8_t kind,
+                        uint64_t height)
 {
     struct block block;
     struct ledger_result result;
     uint8_t id[HASH_BYTES];
-    size_t count = block_make(batch, kind, &block, id);
+    size_t count = block_make(batch, made, kind, &block, id);
     unsigned alarms = chain->alarms;
     REQUIRE(ledger_apply(chain->ledger, &block, id, count, &result) == STATUS_OK);
     REQUIRE(result.height == height && ledger_height(chain->ledger) == height);
     check_result(&result, batch);
     REQUIRE(chain->alarms - alarms >= batch->faults);
+    check_judged(&block, &result);
     REQUIRE(batch->faults > 0 || block.header.proposer != 0 || chain->alarms == alarms);
     check_state(height);
     if (chain->second) replay(&block, id, count, &result);
@@ -596,6 +711,8 @@ static void batch_start(struct batch *batch, uint64_t height)
     memcpy(model.balance[at], model.balance[at - 1], sizeof model.balance[0]);
     model.gas_used = 0;
 }
+
+static struct consensus consensus;
 
 /* fund_players is the first block of each input. */
 static void fund_players(struct batch *batch, uint64_t height)
@@ -614,7 +731,9 @@ static void fund_players(struct batch *batch, uint64_t height)
     write_copy(&batch->w, bytes, writer_bytes(&w));
     batch->count = 1;
     batch->expected[0] = OUTCOME_OK;
-    batch_apply(batch, 0, height);
+    struct fuzz_input nothing = {NULL, 0};
+    consensus_make(&consensus, &nothing, 0);
+    batch_apply(batch, &consensus, 0, height);
 }
 
 static void run(const uint8_t *data, size_t count)
@@ -634,7 +753,8 @@ static void run(const uint8_t *data, size_t count)
             command_make(&batch, &input, height);
         }
         if (kind >= 192) check_simulation(&batch);
-        batch_apply(&batch, kind, height);
+        consensus_make(&consensus, &input, kind);
+        batch_apply(&batch, &consensus, kind, height);
     }
     check_views(height);
     if (++chain->inputs % FULL_EVERY == 0) check_full();

@@ -15,9 +15,9 @@
 /* clang-format off */
 #define RECORDS(X)                                                                            \
     X(header) X(qc) X(tc) X(justify) X(body) X(block)                                         \
-    X(tx_content) X(tx) X(transfer) X(set_power) X(params) X(genesis)                                      \
+    X(tx_content) X(tx) X(transfer) X(set_power) X(params) X(genesis)                         \
     X(event) X(block_events) X(receipt) X(block_receipts)                                     \
-    X(chain_head) X(epoch_record) X(frontier_record) X(validators)                            \
+    X(chain_head) X(epoch_record) X(frontier_record) X(validators) X(participation) X(offences)     \
     X(vote) X(vote_record) X(timeout_record) X(reserve_record) X(cert_record) X(epoch_end_record)   \
     X(checkpoint_record) X(timeout_message) X(standing) X(evidence) X(superblock)            \
     X(handshake_hello) X(handshake_answer) X(handshake_identity)
