@@ -60,13 +60,12 @@ static void identity_signed_bytes(const struct handshake *h, bool of_dialler,
 }
 
 /* share makes the shared secret, and the ephemeral one is gone. A peer key of small order gives the secret
- * zero, whatever ours is (RFC 7748, 6.1). */
+ * zero, whatever ours is (RFC 7748, 6.1); libsodium refuses it. */
 static enum status share(struct handshake *h, const uint8_t peer_ephemeral[32])
 {
     int error = crypto_scalarmult(h->shared, h->options.ephemeral, peer_ephemeral);
     sodium_memzero(h->options.ephemeral, sizeof h->options.ephemeral);
-    if (error != 0 || sodium_is_zero(h->shared, sizeof h->shared)) return STATUS_NONCANONICAL;
-    return STATUS_OK;
+    return error == 0 ? STATUS_OK : STATUS_NONCANONICAL;
 }
 
 static void finish(struct handshake *h)

@@ -115,6 +115,8 @@ static bool queue_drop_oldest(struct queue *q)
     return true;
 }
 
+_Static_assert((LINK_QUEUE_PARCELS_MAX & (LINK_QUEUE_PARCELS_MAX - 1)) == 0, "rings wrap by mask");
+
 /* queue_grow makes room for one more; false: memory or the bound forbids it. */
 static bool queue_grow(struct queue *q)
 {
@@ -236,7 +238,8 @@ static enum status part_take(struct link *link, uint8_t head, const uint8_t *par
     if (!last && count != PART_MAX) return STATUS_NONCANONICAL;
     struct inbox *inbox = &link->inbox[urgency];
     size_t max = link->handshake.options.message_bytes_max[urgency];
-    if (inbox->count > max || count > max - inbox->count) return STATUS_RANGE;
+    assert(inbox->count <= max);
+    if (count > max - inbox->count) return STATUS_RANGE;
     if (last && inbox->count == 0) {
         link->message = (struct bytes){part, count};
         return STATUS_OK;
