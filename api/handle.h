@@ -27,10 +27,11 @@ void handle_params(struct request *request);
 void handle_supply(struct request *request);
 void handle_validators(struct request *request);
 void handle_consensus(struct request *request);
+void handle_peers(struct request *request);
 void handle_fees(struct request *request);
 void handle_mempool(struct request *request);
 extern const struct shape status_shape, genesis_view_shape, supply_view_shape, validator_shape,
-    consensus_shape, fees_shape, mempool_shape, params_view_shape;
+    consensus_shape, fees_shape, mempool_shape, params_view_shape, peer_shape;
 
 /* handle_block.c */
 void handle_blocks(struct request *request);

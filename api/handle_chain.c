@@ -1,6 +1,7 @@
 /* The chain as a whole: status, genesis, parameters, supply, validators, consensus, fees, pool. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "api/handle.h"
 #include "api/json.h"
@@ -9,6 +10,7 @@
 #include "api/server.h"
 #include "apply/operation.h"
 #include "apply/tables.h"
+#include "replica/peers.h"
 
 SHAPE(status_shape, "Status", "Chain, heights and health of this node",
       FIELD(HASH, "chain_id", "genesis hash"), FIELD(TEXT, "chain_name", "name in the genesis"),
@@ -63,6 +65,16 @@ SHAPE(consensus_shape, "Consensus", "Where consensus stands", FIELD(U64, "height
       FIELD(U64, "proposals_total", "own proposals since the start"),
       FIELD(U64, "votes_total", "own votes since the start"),
       FIELD(BOOL, "signing", "takes part in consensus"))
+
+SHAPE(peer_shape, "Peer", "A connected peer", FIELD(HASH, "key", "network key"),
+      FIELD_MAYBE(HASH, "consensus_key", "that it proved to stand for"),
+      FIELD(BOOL, "validator", "that key is in the set"), FIELD(BOOL, "inbound", "it dialled us"),
+      FIELD(BOOL, "persistent", "from our configuration"),
+      FIELD(U64, "up_seconds", "connected for"), FIELD(U64, "messages_in", "whole messages"),
+      FIELD(U64, "messages_out", "whole messages"), FIELD(U64, "bytes_in", "on the wire"),
+      FIELD(U64, "bytes_out", "on the wire"),
+      FIELD(U64, "dropped", "messages that a full queue lost"),
+      FIELD(NUMBER, "score", "of its faults, fading"))
 
 SHAPE(fees_shape, "Fees",
       "fee >= gas * gas_price_min; gas = tx + bytes * byte + signatures * "
@@ -276,6 +288,46 @@ void handle_consensus(struct request *request)
     json_set_bool(data, "signing", stats.signing);
     struct reply_meta meta = reply_meta_of(&stats.head);
     reply_data(request, 200, data, &meta);
+}
+
+static json_t *peer_json(const struct peer_info *peer, uint64_t now_us)
+{
+    static const uint8_t NONE[32];
+    json_t *item = json_object();
+    json_set_hex(item, "key", peer->key, 32);
+    if (memcmp(peer->consensus_key, NONE, 32) != 0)
+        json_set_hex(item, "consensus_key", peer->consensus_key, 32);
+    else
+        json_set(item, "consensus_key", json_null());
+    json_set_bool(item, "validator", peer->validator);
+    json_set_bool(item, "inbound", peer->inbound);
+    json_set_bool(item, "persistent", peer->persistent);
+    json_set_u64(item, "up_seconds", (now_us - peer->up_since_us) / 1000000);
+    json_set_u64(item, "messages_in", peer->link.messages_in);
+    json_set_u64(item, "messages_out", peer->link.messages_out);
+    json_set_u64(item, "bytes_in", peer->link.bytes_in);
+    json_set_u64(item, "bytes_out", peer->link.bytes_out);
+    json_set_u64(item, "dropped", peer->link.dropped);
+    json_set_number(item, "score", peer->score);
+    return item;
+}
+
+void handle_peers(struct request *request)
+{
+    struct node_head head;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    uint64_t now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    struct peer_info *peers = calloc(NET_PEERS_MAX, sizeof *peers);
+    size_t count = peers ? node_peers(request->node, peers, NET_PEERS_MAX) : 0;
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(list, peer_json(&peers[i], now));
+    }
+    free(peers);
+    node_head(request->node, &head);
+    struct reply_meta meta = reply_meta_of(&head);
+    reply_list(request, list, NULL, NULL, NET_PEERS_MAX, &meta);
 }
 
 void handle_fees(struct request *request)

@@ -46,6 +46,8 @@ static const struct route ROUTES[] = {
      "listValidators", "chain", "Validators of the running epoch in key order", {HEIGHT}},
     {ROUTE_GET, "/v1/consensus", handle_consensus, ROUTE_DATA, ROUTE_CHEAP, &consensus_shape,
      "getConsensus", "chain", "Where consensus stands", {{0}}},
+    {ROUTE_GET, "/v1/peers", handle_peers, ROUTE_LIST, ROUTE_CHEAP, &peer_shape, "listPeers", "chain",
+     "Connected peers by network key; their addresses are not told", {{0}}},
     {ROUTE_GET, "/v1/fees", handle_fees, ROUTE_DATA, ROUTE_CHEAP, &fees_shape, "getFees", "txs",
      "What a transaction costs", {{0}}},
     {ROUTE_GET, "/v1/mempool", handle_mempool, ROUTE_DATA, ROUTE_CHEAP, &mempool_shape,

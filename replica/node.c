@@ -118,7 +118,6 @@ enum status node_open(struct node **out, const struct node_options *options, con
     if (!node) return STATUS_NO_MEMORY;
     node->options = *options;
     if (options->secret_key) memcpy(node->key, options->secret_key + 32, sizeof node->key);
-    if (options->net) node->net = *options->net;
     node->lock_file = -1;
     node->start_us = node_now_us();
     enum status status = open_all(node, why);
@@ -141,9 +140,6 @@ void node_close(struct node *node)
     node_disk_close(node);
     node_check_drop_all(node);
     node_branch_free(node);
-    chain_buffer_free(&node->serve_buffer);
-    free(node->serve_message);
-    free(node->gossip);
     free(node->body_txs);
     free(node->body);
     free(node->failed.ring);

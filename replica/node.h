@@ -20,11 +20,14 @@
 #include "log/index.h"
 #include "log/io.h"
 #include "replica/mempool.h"
+#include "replica/net.h"
 
 #define NODE_SUBMIT_MAX 1024 /* transactions of one node_submit */
 #define NODE_FRESH_US   15000000
 
 struct node;
+struct peers_options; /* replica/peers.h */
+struct peer_info;
 
 /* What the free space of the disk permits (README, Room on the disk). */
 enum node_space {
@@ -45,13 +48,13 @@ struct node_options {
     const struct io *io;  /* a driver of the caller's, which outlives the node; NULL: the node
                                 starts the one that io_backend names */
     struct bytes genesis; /* canonical genesis, borrowed for the node's life */
-    const uint8_t
-        *secret_key; /* [64] Ed25519 consensus key, borrowed; NULL: an observer, which follows
-                                and signs nothing. Its journal is not sign state: it lies in data/ and is
-                                made when it is missing */
-    uint64_t journal_bytes; /* of an observer's new journal */
-    const struct net
-        *net; /* a network of the caller's, which outlives the node; NULL: see `network` */
+    /* [64] Ed25519 consensus key, borrowed. NULL: an observer, which follows and signs nothing. Its journal
+     * is not sign state: it lies in data/ and is made, journal_bytes long, when it is missing. */
+    const uint8_t *secret_key;
+    uint64_t journal_bytes;
+    const struct net *net; /* a network of the caller's, which outlives the node */
+    /* Or one of sockets: the node fills in io, genesis_id, claim, message bounds and is_validator. */
+    const struct peers_options *network;
     struct mempool_limits mempool;
     unsigned verify_threads; /* 0..16; 0: signatures are checked by the loop itself */
     struct node_space_marks space;
@@ -192,6 +195,11 @@ size_t node_tx_failed_read(struct node *node, uint64_t sequence, struct node_tx_
                            size_t max);
 
 void node_stats(struct node *node, struct node_stats *stats);
+
+/* node_peers copies what is known about connected peers, at most `max`; how many there are. Not older than a
+ * second. node_p2p_port: the bound one, 0: does not listen. */
+size_t node_peers(struct node *node, struct peer_info *out, size_t max);
+uint16_t node_p2p_port(const struct node *node);
 
 /* node_space_name answers "good", "low", "refusing" or "stopped"; _says the sentence. */
 const char *node_space_name(enum node_space space);

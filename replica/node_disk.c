@@ -413,7 +413,7 @@ static void take_back(struct node *node)
 {
     struct io_op *done[NODE_SLOTS];
     size_t count;
-    while (node->in_flight > 0 &&
+    while (!node_disk_idle(node) &&
            io_poll(&node->io, ROOM_WAIT_US, done, NODE_SLOTS, &count) == STATUS_OK) {
         enum status ignored UNUSED = node_disk_complete_all(node, done, count);
     }
@@ -426,7 +426,9 @@ static void take_back(struct node *node)
 
 void node_disk_close(struct node *node)
 {
-    take_back(node);
+    if (node->net.driver) node->net.driver->stop(node->net.self);
+    if (node->io.driver) take_back(node);
+    node_net_close(node);
     if (node->reader) chain_reader_close(node->reader);
     if (node->index) index_close(node->index);
     if (node->head_file) head_close(node->head_file);

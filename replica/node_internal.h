@@ -11,6 +11,7 @@
 #include "log/journal.h"
 #include "replica/message.h"
 #include "replica/node.h"
+#include "replica/peers.h"
 #include "replica/replica.h"
 #include "replica/verify.h"
 
@@ -128,6 +129,7 @@ struct node {
     struct mempool *mempool;
     struct verify_pool *verify;
     struct net net;
+    struct peers *peers_own;                      /* behind `net`, if it is not the caller's */
     uint64_t net_due_us;                          /* monotonic: when it wants to be pumped */
     struct verify_verdict jobs[NODE_JUDGE_BATCH]; /* taken from the verify pool */
 
@@ -167,8 +169,9 @@ struct node {
 
     /* loop: the peers */
     struct node_peer peers[NET_PEERS_MAX];
-    uint32_t serving; /* peers with serve_left > 0 */
-    uint8_t *gossip;  /* [NODE_GOSSIP_BYTES + COMMAND_BYTES_MAX] a COMMANDS message in the making */
+    uint64_t peers_told_us; /* monotonic */
+    uint32_t serving;       /* peers with serve_left > 0 */
+    uint8_t *gossip; /* [NODE_GOSSIP_BYTES + COMMAND_BYTES_MAX] a COMMANDS message in the making */
     size_t gossip_bytes;
     uint32_t gossip_count;
     struct chain_buffer serve_buffer;
@@ -190,6 +193,8 @@ struct node {
     pthread_cond_t head_moved;
     struct node_head published;
     struct node_stats stats_copy;
+    struct peer_info *peers_copy; /* [NET_PEERS_MAX] */
+    size_t peers_count;
     struct node_failed failed;
 };
 
@@ -217,7 +222,9 @@ MUST_CHECK enum status node_handle_outputs(struct node *node);
 /* node_queue: an input that an output caused; it waits until the present step is over. */
 void node_queue(struct node *node, const struct replica_input *input);
 
-/* node_net.c: the network's events and messages; blocks for peers; transactions for them. */
+/* node_net_open after the epoch is known. node_net.c: the network's events and messages; blocks for peers; transactions for them. */
+MUST_CHECK enum status node_net_open(struct node *node, const char **why);
+void node_net_close(struct node *node);
 void node_net_send(struct node *node, const struct replica_output *output);
 void node_net_serve(struct node *node, const struct replica_output *output);
 MUST_CHECK enum status node_net_pump(struct node *node);

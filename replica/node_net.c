@@ -7,8 +7,82 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "log/trace.h"
+#include "log/signature.h"
 #include "replica/node_internal.h"
+
+static bool is_validator(void *context, const uint8_t consensus_key[32])
+{
+    const struct node *node = context;
+    return validator_set_find(&node->epoch.set, consensus_key) >= 0;
+}
+
+/* Who stands behind our network key, said by the consensus key. */
+static void make_claim(const struct node *node, const uint8_t network_key[32],
+                       struct link_claim *claim)
+{
+    uint8_t bytes[LINK_CLAIM_SIGNED_BYTES];
+    *claim = (struct link_claim){{0}, {0}};
+    if (!node->options.secret_key) return;
+    link_claim_signed_bytes(node->genesis_id, network_key, bytes);
+    memcpy(claim->consensus_key, node->key, sizeof claim->consensus_key);
+    signature_make(node->options.secret_key, bytes, sizeof bytes, claim->signature);
+}
+
+enum status node_net_open(struct node *node, const char **why)
+{
+    if (node->options.net) node->net = *node->options.net;
+    if (!node->options.network) return STATUS_OK;
+    struct peers_options options = *node->options.network;
+    size_t block = MESSAGE_BLOCK_AT + (size_t)node->genesis.params.block_bytes_max +
+                   header_bytes_max + justify_bytes_max;
+    options.io = &node->io;
+    memcpy(options.genesis_id, node->genesis_id, HASH_BYTES);
+    make_claim(node, options.secret_key + 32, &options.claim);
+    options.message_bytes_max[NET_VOTES] = MESSAGE_SMALL_BYTES_MAX;
+    options.message_bytes_max[NET_PROPOSALS] = block;
+    options.message_bytes_max[NET_BLOCKS] = block;
+    options.message_bytes_max[NET_COMMANDS] = NODE_GOSSIP_BYTES + 2 + COMMAND_BYTES_MAX;
+    options.is_validator = is_validator;
+    options.context = node;
+    *why = "the address for peers is taken or not ours";
+    node->peers_copy = calloc(NET_PEERS_MAX, sizeof *node->peers_copy);
+    if (!node->peers_copy) return STATUS_NO_MEMORY;
+    TRY(peers_open(&node->peers_own, &options));
+    node->net = peers_net(node->peers_own);
+    return STATUS_OK;
+}
+
+void node_net_close(struct node *node)
+{
+    if (node->peers_own) peers_close(node->peers_own);
+    free(node->peers_copy);
+    free(node->serve_message);
+    free(node->gossip);
+    chain_buffer_free(&node->serve_buffer);
+}
+
+uint16_t node_p2p_port(const struct node *node)
+{
+    return node->peers_own ? peers_port(node->peers_own) : 0;
+}
+
+size_t node_peers(struct node *node, struct peer_info *out, size_t max)
+{
+    pthread_mutex_lock(&node->head_lock);
+    size_t count = node->peers_count < max ? node->peers_count : max;
+    if (count > 0) memcpy(out, node->peers_copy, count * sizeof *out);
+    pthread_mutex_unlock(&node->head_lock);
+    return node->peers_count;
+}
+
+static void describe_peers(struct node *node, uint64_t now_us)
+{
+    if (!node->peers_own || now_us < node->peers_told_us + 1000000) return;
+    node->peers_told_us = now_us;
+    pthread_mutex_lock(&node->head_lock);
+    node->peers_count = peers_describe(node->peers_own, node->peers_copy, NET_PEERS_MAX);
+    pthread_mutex_unlock(&node->head_lock);
+}
 
 static void send(struct node *node, uint32_t peer, enum net_urgency urgency, struct bytes message)
 {
@@ -179,5 +253,7 @@ enum status node_net_pump(struct node *node)
     for (uint32_t i = 0; node->serving > 0 && i < NET_PEERS_MAX; i++) {
         if (node->peers[i].serve_left > 0) feed(node, i);
     }
-    return node->net.driver->pump(node->net.self, node_steady_us(), &node->net_due_us);
+    uint64_t now = node_steady_us();
+    describe_peers(node, now);
+    return node->net.driver->pump(node->net.self, now, &node->net_due_us);
 }

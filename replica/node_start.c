@@ -251,5 +251,5 @@ enum status node_recover(struct node *node, const char **why)
     TRY(node_disk_publish_now(node));
     TRY(chain_reader_open(&node->reader, &node->io, path, node->genesis_id));
     node_publish(node);
-    return STATUS_OK;
+    return node_net_open(node, why);
 }
