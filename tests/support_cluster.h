@@ -23,6 +23,7 @@ struct cluster_options {
     uint64_t sync_us;             /* the longest that an operation of a disk takes */
     uint64_t epoch_blocks;        /* 0: one long epoch */
     uint64_t block_interval_us;
+    uint64_t block_bytes; /* longest body; 0: 16 KiB */
 };
 
 struct cluster;
