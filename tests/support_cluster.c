@@ -598,7 +598,8 @@ static void make_genesis(struct cluster *cluster)
     }
     qsort(cluster->validators, cluster->options.validators, sizeof cluster->validators[0], by_key);
     fold_params(&fold->params);
-    fold->params.block_bytes_max = cluster->options.block_bytes ? (uint32_t)cluster->options.block_bytes : 16384;
+    fold->params.block_bytes_max =
+        cluster->options.block_bytes ? (uint32_t)cluster->options.block_bytes : 16384;
     fold->params.tx_bytes_max = 2048;
     fold->params.uncommitted_max = 8;
     fold->params.segment_bytes = 65536;
