@@ -49,7 +49,10 @@ SHAPE(supply_view_shape, "SupplyView", "Where the coins are, in base units",
 SHAPE(validator_shape, "Validator", "A validator of the running epoch",
       FIELD(NUMBER, "index", "in the set, by key"), FIELD(HASH, "key", "consensus key"),
       FIELD(ADDRESS, "operator_address", "receives the proposer's share"),
-      FIELD(U64, "power", "voting weight"), FIELD(U64, "power_total", "of the set"))
+      FIELD(U64, "power", "voting weight"), FIELD(U64, "power_total", "of the set"),
+      FIELD(U64, "voted", "certified blocks of the epoch for which its vote was seen"),
+      FIELD(U64, "certified_blocks", "of the epoch so far"),
+      FIELD(U64, "proposed", "blocks of the epoch that it proposed"))
 
 SHAPE(consensus_shape, "Consensus", "Where consensus stands", FIELD(U64, "height", "newest block"),
       FIELD(U64, "certified_height", "newest certified height"),
@@ -251,15 +254,24 @@ void handle_validators(struct request *request)
             total += entry.power; /* bounded by POWER_TOTAL_MAX */
         }
     }
-    struct reader r = list_reader(&set.entries);
+    struct participation counts = {.certified = 0};
+    value = state_get(&state, TABLE_PARTICIPATION, key);
+    if (value.at && participation_decode(value.at, value.count, &counts) != STATUS_OK)
+        counts = (struct participation){.certified = 0};
+    struct reader r = list_reader(&set.entries), p = list_reader(&counts.participants);
     for (uint32_t i = 0; i < set.entries.count; i++) {
+        struct participant participant = {.voted = 0};
         validator_entry_read(&r, &entry);
+        if (i < counts.participants.count) participant_read(&p, &participant);
         json_t *item = json_object();
         json_set_number(item, "index", i);
         json_set_hex(item, "key", entry.key, 32);
         json_set_address(item, "operator_address", entry.operator_address);
         json_set_u64(item, "power", entry.power);
         json_set_u64(item, "power_total", total);
+        json_set_u64(item, "voted", participant.voted);
+        json_set_u64(item, "certified_blocks", counts.certified);
+        json_set_u64(item, "proposed", participant.proposed);
         json_array_append_new(list, item);
     }
     state_end(&state);

@@ -58,6 +58,8 @@ expect 0 set-power "$cairn" tx set-power "${wallet[@]}" --from faucet --key "$ke
 has out '"outcome":"ok"'
 expect 5 "remove the last validator" "$cairn" tx set-power "${wallet[@]}" --from faucet --key "$key" --power 0 --json
 has out last_validator
+curl -fsS "$url/v1/validators" | jq -e '.data[0] | (.proposed | tonumber) > 0 and (.voted | tonumber) > 0' >/dev/null ||
+    fail "the validator took no part"
 expect 2 "set-power without a power" "$cairn" tx set-power "${wallet[@]}" --from faucet --key "$key"
 
 expect 0 build "$cairn" tx build "${wallet[@]}" --from operator --to faucet --amount 1 --memo "rent"

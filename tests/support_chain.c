@@ -269,13 +269,18 @@ static void seal(struct fold *chain)
 void fold_apply(struct fold *chain)
 {
     seal(chain);
+    fold_take(chain);
+}
+
+void fold_take(struct fold *chain)
+{
     struct block block;
     ok(block_open(chain->block_bytes, chain->block_count, &block, chain->block_id), "block_open");
     ok(ledger_apply(chain->ledger, &block, chain->block_id, chain->block_count, &chain->result),
        "ledger_apply");
     chain->height = block.header.height;
     chain->time_us = block.header.time_us;
-    if (chain->flags & BLOCK_EPOCH_END) chain->epoch++;
+    if (block.header.flags & BLOCK_EPOCH_END) chain->epoch++;
     chain->command_bytes = 0;
     chain->command_count = 0;
     chain->system_bytes = 0;

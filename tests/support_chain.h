@@ -109,6 +109,9 @@ void fold_add_system(struct fold *chain, uint16_t kind, const uint8_t *body, siz
  * for every block that receipts and events decode and that their root is the one reported. */
 void fold_apply(struct fold *chain);
 
+/* fold_take applies the block in chain->block_bytes, which somebody else has sealed. */
+void fold_take(struct fold *chain);
+
 /* fold_receipt reads receipt `index` of the last block; index command_count is the block's own;
  * fold_first_event answers where its events start. fold_event reads an event of the block. */
 void fold_receipt(const struct fold *chain, uint32_t index, struct receipt *receipt);

@@ -13,6 +13,7 @@
 #include "apply/transaction.h"
 #include "log/chain.h"
 #include "log/signature.h"
+#include "replica/system.h"
 #include "replica/validators.h"
 #include "replica/verify.h"
 #include "tools/audit_ahead.h"
@@ -81,6 +82,21 @@ static void check_protocol(struct audit *a, const struct block *block, const uin
     struct chain_point next;
     chain_point_next(&a->point, &block->header, id, &block->justify, &next);
     a->point = next;
+}
+
+/* check_system: what an honest voter would have asked of evidence and late votes. */
+static void check_system(struct audit *a, const struct block *block)
+{
+    struct system_item items[SYSTEM_RECORDS_MAX];
+    uint32_t count;
+    enum status status =
+        system_check(a->ledger, block->header.epoch, &block->body.system, items, &count);
+    if (status != STATUS_OK) violation(a, "system records: %s", status_text(status));
+    for (uint32_t i = 0; i < count; i++) {
+        status = system_verify(&items[i], a->report->genesis_id);
+        if (status != STATUS_OK) violation(a, "system record %u: %s", i, status_text(status));
+        a->report->signatures += items[i].kind == SYSTEM_EVIDENCE ? 2 : 1;
+    }
 }
 
 static void check_command(struct audit *a, uint32_t index, struct bytes bytes,
@@ -216,6 +232,7 @@ static enum status audit_block(struct audit *a)
     if (memcmp(read->id, read->record.id, HASH_BYTES) != 0)
         violation(a, "the entry names another block id");
     check_protocol(a, block, read->id);
+    check_system(a, block);
     struct reader r = list_reader(&block->body.commands);
     for (uint32_t i = 0; i < block->body.commands.count; i++) {
         struct command command;

@@ -1,10 +1,10 @@
 /* tools/audit.h - refold a chain log from its genesis and believe nothing on the way.
  *
  * For every block: checksums of the entry, canonical bytes, id and parent, the protocol's rules for
- * header and justification with every certificate signature, every transaction's form and signature,
- * the fold with all its invariants, the root that later headers certify, and that receipts and events
- * on disk are byte for byte what the fold gives, and that each block lies where the state says. The node may run or not; a running node's log is read
- * up to its published head.
+ * header and justification with every certificate signature, evidence and late votes with theirs, every
+ * transaction's form and signature, the fold with all its invariants, the root that later headers certify,
+ * that receipts and events on disk are byte for byte what the fold gives, and that each block lies where
+ * the state says. The node may run or not; a running node's log is read up to its published head.
  */
 #ifndef CAIRN_TOOLS_AUDIT_H
 #define CAIRN_TOOLS_AUDIT_H
