@@ -254,6 +254,44 @@ static void a_queue_is_bounded_in_messages_too(void **state)
     }
 }
 
+/* Of what fits into the room nothing is lost, and of one byte more something is. */
+static void room_is_what_may_wait_before_anything_leaves(void **state)
+{
+    (void)state;
+    for (size_t beyond = 0; beyond < 2; beyond++) {
+        struct link_pair pair;
+        struct link_stats stats;
+        static uint8_t out[LINK_FRAME_BYTES];
+        size_t count;
+        link_pair_open(&pair);
+        assert_int_equal(link_room(pair.link[0], NET_COMMANDS), 0); /* nobody is there yet */
+        assert_int_equal(link_introduce(pair.link[0], pair.link[1]), STATUS_OK);
+        assert_int_equal(link_room(pair.link[0], NET_COMMANDS), 1 << 20);
+        link_queue_message(pair.link[0], NET_COMMANDS, 0, 40000);
+        link_next(pair.link[0], out, sizeof out, &count);
+        link_queue_message(pair.link[0], NET_COMMANDS, 1, 5);
+        size_t room = link_room(pair.link[0], NET_COMMANDS);
+        assert_int_equal(room, (1 << 20) - 40005);
+        assert_int_equal(link_room(pair.link[0], NET_VOTES), 1 << 20);
+        link_queue_message(pair.link[0], NET_COMMANDS, 2, room + beyond);
+        link_stats(pair.link[0], &stats);
+        assert_int_equal(stats.dropped, beyond);
+        link_pair_close(&pair);
+    }
+    struct link_pair pair;
+    link_pair_ready(&pair);
+    for (uint32_t i = 0; i < LINK_QUEUE_PARCELS_MAX; i++) {
+        assert_int_equal(link_room(pair.link[0], NET_COMMANDS), (1 << 20) - 5 * i);
+        link_queue_message(pair.link[0], NET_COMMANDS, i, 5);
+    }
+    assert_int_equal(link_room(pair.link[0], NET_COMMANDS), 0);
+    link_pair_close(&pair);
+    link_pair_ready_with(&pair, (size_t[NET_URGENCIES]){0, 0, 10, 0});
+    link_queue_message(pair.link[0], NET_BLOCKS, 0, 100); /* more than the bound, but alone */
+    assert_int_equal(link_room(pair.link[0], NET_BLOCKS), 0);
+    link_pair_close(&pair);
+}
+
 /* One copy of a message waits in many links; it goes when the last of them has sent, dropped or closed. */
 static void a_parcel_waits_in_many_links(void **state)
 {
@@ -478,6 +516,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_loses_its_oldest_message_that_has_not_begun),
         cmocka_unit_test(one_message_may_wait_however_small_the_bound),
         cmocka_unit_test(a_queue_is_bounded_in_messages_too),
+        cmocka_unit_test(room_is_what_may_wait_before_anything_leaves),
         cmocka_unit_test(a_parcel_waits_in_many_links),
         cmocka_unit_test(nothing_is_queued_before_the_peer_is_known),
         cmocka_unit_test(a_message_of_16_mib_comes_in_growing_memory),

@@ -245,10 +245,14 @@ static void check_stats(const struct link *link)
     size_t queued = 0, held = 0;
     link_stats(link, &stats);
     for (unsigned u = 0; u < NET_URGENCIES; u++) {
+        size_t whole = 0;
         held += model.partial_bytes[u];
         for (size_t i = 0; i < model.queue_count[u]; i++) {
             queued += model.queue[u][i].bytes - model.queue[u][i].sent;
+            whole += model.queue[u][i].bytes;
         }
+        size_t room = whole < WAIT_MAX[u] ? WAIT_MAX[u] - whole : 0;
+        REQUIRE(link_room(link, u) == (link_ready(link) ? room : 0));
     }
     REQUIRE(stats.queued_bytes == queued && stats.dropped == model.dropped);
     REQUIRE(stats.messages_out == model.messages_out && stats.messages_in == model.messages_in);
