@@ -72,33 +72,33 @@ static void drop_unvoted(struct replica *replica, uint64_t round)
     }
 }
 
-/* certify takes a certificate that lay in the journal: of this epoch, or the one that ended the epoch before. */
-static void certify(struct replica *replica, const struct qc *qc, struct replica_outputs *outputs)
+/* certify takes a certificate that lay in the journal: of this epoch, or the one that ended the epoch before.
+ * One that no quorum can have made would be waited for without end: the block that it commits never comes. */
+static enum status certify(struct replica *replica, const struct qc *qc,
+                           struct replica_outputs *outputs)
 {
     keep_epoch_qc(replica, qc);
-    if (qc->epoch == replica->config.epoch.number) round_certified(replica, qc, outputs);
+    if (qc->epoch != replica->config.epoch.number) return STATUS_OK;
+    if (qc_check(qc, &replica->config.epoch.set) != STATUS_OK) return STATUS_CORRUPT;
+    round_certified(replica, qc, outputs);
+    return STATUS_OK;
 }
 
-static void fail_round(struct replica *replica, const struct tc *tc,
-                       struct replica_outputs *outputs)
+static enum status fail_round(struct replica *replica, const struct tc *tc,
+                              struct replica_outputs *outputs)
 {
-    if (tc->epoch == replica->config.epoch.number) round_failed(replica, tc, outputs);
+    uint64_t max_hqc;
+    if (tc->epoch != replica->config.epoch.number) return STATUS_OK;
+    if (tc_check(tc, &replica->config.epoch.set, &max_hqc) != STATUS_OK) return STATUS_CORRUPT;
+    round_failed(replica, tc, outputs);
+    return STATUS_OK;
 }
 
 static enum status use_justify(struct replica *replica, const struct justify *justify,
                                struct replica_outputs *outputs)
 {
-    uint64_t max_hqc;
-    const struct validator_set *set = &replica->config.epoch.set;
-    if (justify->kind == 0) {
-        if (qc_check(&justify->qc, set) != STATUS_OK) return STATUS_CORRUPT;
-        certify(replica, &justify->qc, outputs);
-    }
-    if (justify->has_tc) {
-        if (tc_check(&justify->tc, set, &max_hqc) != STATUS_OK) return STATUS_CORRUPT;
-        fail_round(replica, &justify->tc, outputs);
-    }
-    return STATUS_OK;
+    if (justify->kind == 0) TRY(certify(replica, &justify->qc, outputs));
+    return justify->has_tc ? fail_round(replica, &justify->tc, outputs) : STATUS_OK;
 }
 
 static enum status keep_block(struct replica *replica, uint64_t lsn, struct bytes bytes,
@@ -190,7 +190,7 @@ static enum status recover_vote(struct replica *replica, uint64_t lsn, struct by
     reserve_raise(replica, record.reserve_round);
     if (record.has_lock) {
         lock_raise(replica, &record.lock);
-        certify(replica, &record.lock, outputs);
+        TRY(certify(replica, &record.lock, outputs));
     }
     if (replica->record_has_qc &&
         memcmp(replica->record_id, record.vote.block_id, HASH_BYTES) == 0) {
@@ -227,8 +227,8 @@ static enum status recover_certificates(struct replica *replica, struct bytes bo
 {
     struct cert_record record;
     if (cert_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
-    if (record.has_qc) certify(replica, &record.qc, outputs);
-    if (record.has_tc) fail_round(replica, &record.tc, outputs);
+    if (record.has_qc) TRY(certify(replica, &record.qc, outputs));
+    if (record.has_tc) TRY(fail_round(replica, &record.tc, outputs));
     return STATUS_OK;
 }
 
@@ -238,8 +238,8 @@ static enum status recover_epoch_end(struct replica *replica, struct bytes body,
     struct epoch_end_record record;
     if (epoch_end_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
     (void)of_epoch(replica, record.epoch + 1);
-    certify(replica, &record.qc, outputs); /* commits the end, if the chain log has lost it */
-    return STATUS_OK;
+    return certify(replica, &record.qc,
+                   outputs); /* commits the end, if the chain log has lost it */
 }
 
 static enum status recover_checkpoint(struct replica *replica, uint64_t lsn, struct bytes body,
@@ -248,9 +248,9 @@ static enum status recover_checkpoint(struct replica *replica, uint64_t lsn, str
     struct checkpoint_record record;
     if (checkpoint_record_decode(body.at, body.count, &record) != STATUS_OK) return STATUS_CORRUPT;
     if (record.has_epoch_qc) keep_epoch_qc(replica, &record.epoch_qc);
-    if (record.has_lock) certify(replica, &record.lock, outputs);
-    if (record.has_high_qc) certify(replica, &record.high_qc, outputs);
-    if (record.has_high_tc) fail_round(replica, &record.high_tc, outputs);
+    if (record.has_lock) TRY(certify(replica, &record.lock, outputs));
+    if (record.has_high_qc) TRY(certify(replica, &record.high_qc, outputs));
+    if (record.has_high_tc) TRY(fail_round(replica, &record.high_tc, outputs));
     if (!of_epoch(replica, record.epoch)) return STATUS_OK;
     if (record.signed_round < replica->signed_round) return STATUS_CORRUPT;
     if (record.has_last_vote && (!is_own(replica, record.epoch, record.last_vote.voter) ||

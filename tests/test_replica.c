@@ -768,6 +768,70 @@ static void replica_halts_on_a_checkpoint_that_no_run_leaves(void **state)
     world_close(world);
 }
 
+/* refused_record: the record is whole, and what it says is nothing that a quorum signed. */
+static void refused_record(const struct world *world, uint16_t type, const uint8_t *bytes,
+                           size_t count)
+{
+    struct replica *replica = replica_begin(world);
+    struct replica_outputs outputs;
+    enum status status =
+        replica_recover_record(replica, 1, type, (struct bytes){bytes, count}, &outputs);
+    assert_int_equal(status, STATUS_CORRUPT);
+    replica_close(replica);
+}
+
+static void replica_refuses_certificates_that_no_quorum_made(void **state)
+{
+    (void)state;
+    struct world *world = world_open(28, 0, 1000);
+    uint8_t nobody = 0, bitmap = 1, signature[64] = {1}, entries[2 * tc_entry_bytes_max];
+    uint8_t bytes[checkpoint_record_bytes_max];
+    const struct tc_entry entry = {.voter = 0, .hqc_round = 0};
+    size_t count;
+    assert_int_equal(tc_entry_encode(&entry, entries, tc_entry_bytes_max, &count), STATUS_OK);
+    memcpy(entries + count, entries, count);
+    struct qc early = {.round = 7,
+                       .height = 5,
+                       .parent_round = 6,
+                       .commit_id = {1},
+                       .commit_height = 130, /* above its own block: it would be waited for */
+                       .bitmap = {&bitmap, 1},
+                       .signatures = {signature, 64, 1}};
+    struct qc unsigned_one = {.round = 7,
+                              .height = 5,
+                              .parent_round = 5,
+                              .bitmap = {&nobody, 1},
+                              .signatures = {signature, 64, 1}};
+    struct tc twice = {.round = 7, .entries = {entries, 2 * count, 2}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct cert_record cert = {.has_qc = i < 2, .has_tc = i == 2, .tc = twice};
+        struct checkpoint_record checkpoint = {.has_high_qc = i < 2, .has_high_tc = i == 2};
+        cert.qc = checkpoint.high_qc = i == 0 ? early : unsigned_one;
+        checkpoint.high_tc = twice;
+        assert_int_equal(cert_record_encode(&cert, bytes, sizeof bytes, &count), STATUS_OK);
+        refused_record(world, RECORD_CERT, bytes, count);
+        assert_int_equal(checkpoint_record_encode(&checkpoint, bytes, sizeof bytes, &count),
+                         STATUS_OK);
+        refused_record(world, RECORD_CHECKPOINT, bytes, count);
+        if (i == 2) break;
+        checkpoint.lock = checkpoint.high_qc;
+        checkpoint.has_high_qc = false;
+        checkpoint.has_lock = true;
+        assert_int_equal(checkpoint_record_encode(&checkpoint, bytes, sizeof bytes, &count),
+                         STATUS_OK);
+        refused_record(world, RECORD_CHECKPOINT, bytes, count);
+        const struct epoch_end_record end = {.epoch = 0, .qc = cert.qc};
+        assert_int_equal(epoch_end_record_encode(&end, bytes, sizeof bytes, &count), STATUS_OK);
+        refused_record(world, RECORD_EPOCH, bytes, count);
+        struct vote_record vote = {.vote = {.round = 8, .height = 6, .parent_round = 7},
+                                   .has_lock = true,
+                                   .lock = cert.qc};
+        assert_int_equal(vote_record_encode(&vote, bytes, sizeof bytes, &count), STATUS_OK);
+        refused_record(world, RECORD_VOTE, bytes, count);
+    }
+    world_close(world);
+}
+
 static void replica_halts_when_the_state_diverges(void **state)
 {
     (void)state;
@@ -836,6 +900,7 @@ int main(void)
         cmocka_unit_test(replica_refuses_contradicting_records),
         cmocka_unit_test(replica_refuses_more_branches_than_it_can_hold),
         cmocka_unit_test(replica_halts_on_a_checkpoint_that_no_run_leaves),
+        cmocka_unit_test(replica_refuses_certificates_that_no_quorum_made),
         cmocka_unit_test(replica_halts_when_the_state_diverges),
         cmocka_unit_test(replica_refuses_a_body_that_is_too_long),
         cmocka_unit_test(replica_follows_without_a_key),
