@@ -23,9 +23,6 @@ enum status journal_geometry_make(uint64_t ring_bytes, uint64_t block_bytes_max,
                                   struct journal_geometry *geometry)
 {
     if (block_bytes_max == 0 || block_bytes_max > JOURNAL_GROUP_BYTES_MAX) return STATUS_RANGE;
-    if (uncommitted_rounds_max > JOURNAL_RING_BYTES_MAX / JOURNAL_GROUP_BYTES_MAX * 1024) {
-        return STATUS_RANGE;
-    }
     if (ring_bytes / BLOCK_RING_RATIO / block_bytes_max < uncommitted_rounds_max) {
         return STATUS_RANGE;
     }

@@ -69,7 +69,7 @@ struct disk_start disk_begin(struct disk *disk, enum disk_class class)
 
 void disk_open(struct disk **disk)
 {
-    *disk = disk_require(calloc(1, sizeof **disk));
+    *disk = disk_require(memory_calloc(1, sizeof **disk));
     (*disk)->space = UINT64_C(1) << 40;
     (*disk)->piece = DISK_SECTOR;
     state_init(&(*disk)->live);
@@ -277,4 +277,13 @@ bool disk_is_filled(const struct disk *disk)
 uint64_t disk_refused(const struct disk *disk)
 {
     return disk->refused;
+}
+
+unsigned disk_files_open(const struct disk *disk)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < DISK_FILES_MAX; i++) {
+        count += disk->handles[i].is_open;
+    }
+    return count;
 }

@@ -15,7 +15,8 @@
  * should have covered stays live, and the next sync that succeeds drops it.
  *
  * Files opened with IO_OPEN_DIRECT are direct: unaligned use is an assertion. Paths: "/a", "a" and
- * "./a" are the same. All functions abort when memory is short.
+ * "./a" are the same. All functions abort when memory is short;
+ * support_memory.h does not concern them.
  *
  * Enumerating power cuts:
  *
@@ -117,6 +118,9 @@ uint64_t disk_crash_choices(struct disk *disk);
 void disk_crash_image(struct disk *disk, uint64_t choice, struct disk **image);
 /* disk_clone copies the live content, all of it durable. */
 void disk_clone(const struct disk *disk, struct disk **copy);
+
+/* disk_files_open: how many files are open now. */
+unsigned disk_files_open(const struct disk *disk);
 
 /* disk_hash covers live names and content; equal disks have equal hashes. */
 uint64_t disk_hash(const struct disk *disk);

@@ -120,7 +120,7 @@ static struct choice choice_make(const struct disk *disk, uint64_t index)
 /* Makes a new disk of a state, which it takes over, all of it durable. */
 static void disk_from_state(struct disk_state *state, uint64_t space, struct disk **disk)
 {
-    *disk = disk_require(calloc(1, sizeof **disk));
+    *disk = disk_require(memory_calloc(1, sizeof **disk));
     state_trim(state);
     (*disk)->live = *state;
     (*disk)->space = space;

@@ -14,7 +14,7 @@ static void disk_change(struct disk *disk, struct disk_item item)
     item.piece = disk->piece;
     state_apply(&disk->live, &item, 0, NULL, NULL);
     size_t bytes = (disk->item_count + 1) * sizeof *disk->items;
-    disk->items = disk_require(realloc(disk->items, bytes));
+    disk->items = disk_require(memory_realloc(disk->items, bytes));
     disk->items[disk->item_count++] = item;
 }
 
@@ -97,7 +97,7 @@ void disk_change_write(struct disk *disk, unsigned node, uint64_t offset, const 
     if (fault == DISK_TORN_WRITE) count = sectors / 2 * DISK_SECTOR;
     if (fault == DISK_LOST_WRITE) count = 0;
     if (count == 0) return;
-    uint8_t *bytes = disk_require(malloc(count));
+    uint8_t *bytes = disk_require(memory_malloc(count));
     memcpy(bytes, buffer, count);
     bool grows = offset + count > disk->live.nodes[node].length;
     disk_change(
@@ -395,7 +395,7 @@ static enum status disk_driver_list(void *self, const char *path,
     if (start.status != STATUS_OK) return start.status;
     if (!state_resolve(&disk->live, path, &node)) return STATUS_NOT_FOUND;
     if (!disk->live.nodes[node].is_directory) return STATUS_IO;
-    char **names = disk_require(calloc(disk->live.entry_count + 1, sizeof *names));
+    char **names = disk_require(memory_calloc(disk->live.entry_count + 1, sizeof *names));
     size_t count = 0;
     for (size_t i = 0; i < disk->live.entry_count; i++) {
         const struct disk_entry *entry = &disk->live.entries[i];

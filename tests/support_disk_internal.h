@@ -6,6 +6,7 @@
 #define CAIRN_TESTS_SUPPORT_DISK_INTERNAL_H
 
 #include "tests/support_disk.h"
+#include "tests/support_memory.h"
 
 #define DISK_ROOT   0
 #define DISK_SECTOR 512

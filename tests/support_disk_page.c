@@ -27,7 +27,7 @@ static struct disk_page *page_own(struct disk_node *node, size_t index)
         page->hashed = false;
         return page;
     }
-    struct disk_page *own = disk_require(malloc(sizeof *own));
+    struct disk_page *own = disk_require(memory_malloc(sizeof *own));
     if (page != NULL)
         memcpy(own->bytes, page->bytes, DISK_PAGE);
     else
@@ -43,7 +43,7 @@ static void node_reserve(struct disk_node *node, size_t bytes)
 {
     size_t pages = (bytes + DISK_PAGE - 1) / DISK_PAGE;
     if (pages <= node->page_count) return;
-    node->pages = disk_require(realloc(node->pages, pages * sizeof(struct disk_page *)));
+    node->pages = disk_require(memory_realloc(node->pages, pages * sizeof(struct disk_page *)));
     for (size_t i = node->page_count; i < pages; i++) {
         node->pages[i] = NULL;
     }
@@ -139,7 +139,7 @@ uint64_t node_hash(const struct disk_node *node)
 
 const uint8_t *node_flat(struct disk_node *node)
 {
-    node->flat = disk_require(realloc(node->flat, node->length + 1));
+    node->flat = disk_require(memory_realloc(node->flat, node->length + 1));
     node_read(node, 0, node->flat, node->length);
     return node->flat;
 }

@@ -48,8 +48,8 @@ void state_deinit(struct disk_state *state)
 void state_copy(const struct disk_state *from, struct disk_state *to)
 {
     *to = (struct disk_state){.node_count = from->node_count, .entry_count = from->entry_count};
-    to->nodes = disk_require(calloc(from->node_count + 1, sizeof *to->nodes));
-    to->entries = disk_require(calloc(from->entry_count + 1, sizeof *to->entries));
+    to->nodes = disk_require(memory_calloc(from->node_count + 1, sizeof *to->nodes));
+    to->entries = disk_require(memory_calloc(from->entry_count + 1, sizeof *to->entries));
     for (size_t i = 0; i < from->node_count; i++) {
         node_share(&from->nodes[i], &to->nodes[i]);
     }
@@ -69,7 +69,7 @@ void state_trim(struct disk_state *state)
 unsigned state_node_add(struct disk_state *state, bool is_directory)
 {
     size_t bytes = (state->node_count + 1) * sizeof *state->nodes;
-    state->nodes = disk_require(realloc(state->nodes, bytes));
+    state->nodes = disk_require(memory_realloc(state->nodes, bytes));
     state->nodes[state->node_count] = (struct disk_node){.is_directory = is_directory};
     return (unsigned)state->node_count++;
 }
@@ -177,7 +177,7 @@ static void entry_set(struct disk_state *state, unsigned directory, const char *
 {
     entry_remove(state, directory, name);
     size_t bytes = (state->entry_count + 1) * sizeof *state->entries;
-    state->entries = disk_require(realloc(state->entries, bytes));
+    state->entries = disk_require(memory_realloc(state->entries, bytes));
     state->entries[state->entry_count++] =
         (struct disk_entry){.directory = directory, .node = node, .name = name_copy(name)};
 }

@@ -7,14 +7,21 @@
 #include <sys/types.h>
 
 static _Atomic uint64_t calls, fails_at;
-static _Atomic bool sticks, failed;
+static _Atomic bool sticks, failed, growth_only;
 
 void memory_fail_at(uint64_t nth, bool sticky)
 {
     calls = 0;
     failed = false;
     sticks = sticky;
+    growth_only = false;
     fails_at = nth;
+}
+
+void memory_fail_growth_at(uint64_t nth)
+{
+    memory_fail_at(nth, false);
+    growth_only = true;
 }
 
 bool memory_failed(void)
@@ -23,10 +30,10 @@ bool memory_failed(void)
     return failed;
 }
 
-static bool fails(void)
+static bool fails(bool grows)
 {
     uint64_t at = fails_at;
-    if (at == 0) return false;
+    if (at == 0 || (growth_only && !grows)) return false;
     uint64_t call = atomic_fetch_add(&calls, 1) + 1;
     if (call != at && !(sticks && call > at)) return false;
     failed = true;
@@ -48,25 +55,40 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
 
 void *__wrap_malloc(size_t bytes)
 {
-    return fails() ? NULL : __real_malloc(bytes);
+    return fails(false) ? NULL : __real_malloc(bytes);
 }
 
 void *__wrap_calloc(size_t count, size_t bytes)
 {
-    return fails() ? NULL : __real_calloc(count, bytes);
+    return fails(false) ? NULL : __real_calloc(count, bytes);
 }
 
 void *__wrap_realloc(void *old, size_t bytes)
 {
-    return fails() ? NULL : __real_realloc(old, bytes);
+    return fails(true) ? NULL : __real_realloc(old, bytes);
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 {
-    return fails() ? NULL : __real_aligned_alloc(alignment, bytes);
+    return fails(false) ? NULL : __real_aligned_alloc(alignment, bytes);
 }
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset)
 {
-    return fails() ? MAP_FAILED : __real_mmap(at, bytes, protection, flags, file, offset);
+    return fails(false) ? MAP_FAILED : __real_mmap(at, bytes, protection, flags, file, offset);
+}
+
+void *memory_malloc(size_t bytes)
+{
+    return __real_malloc(bytes);
+}
+
+void *memory_calloc(size_t count, size_t bytes)
+{
+    return __real_calloc(count, bytes);
+}
+
+void *memory_realloc(void *old, size_t bytes)
+{
+    return __real_realloc(old, bytes);
 }

@@ -15,12 +15,20 @@
 #define CAIRN_TESTS_SUPPORT_MEMORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* memory_fail_at lets the nth allocation from now fail (1: the next), sticky: all from there on.
  * 0: none does. */
 void memory_fail_at(uint64_t nth, bool sticky);
+/* memory_fail_growth_at counts reallocations only: arrays that grow. */
+void memory_fail_growth_at(uint64_t nth);
 /* memory_failed: an allocation has failed since; disarms. */
 bool memory_failed(void);
+
+/* The real functions, for the machinery of the tests. */
+void *memory_malloc(size_t bytes);
+void *memory_calloc(size_t count, size_t bytes);
+void *memory_realloc(void *old, size_t bytes);
 
 #endif

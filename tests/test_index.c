@@ -529,6 +529,89 @@ static void index_rebuild_forgets_blocks_above_the_log(void **state)
     log_blocks_free(&more);
 }
 
+/* log_of writes a log of the first `height` blocks on a disk of its own and publishes it. */
+static void log_of(struct disk **made, uint64_t height, struct chain_reader **on)
+{
+    static struct io own; /* outlives the reader */
+    struct chain *chain;
+    struct chain_opened opened;
+    struct head_writer *head;
+    disk_open(made);
+    own = disk_io(*made);
+    OK(chain_open(&chain, &own, DIR, LOG_CHAIN_ID, NULL, &opened));
+    OK(head_open(&head, &own, DIR, LOG_CHAIN_ID));
+    while (chain_height(chain) < height) {
+        OK(log_append_block(chain, &blocks, SEGMENT_BYTES));
+    }
+    OK(log_append_sides(chain, &blocks));
+    chain_flush(chain);
+    OK(log_pump(&own, chain, head));
+    head_close(head);
+    chain_close(chain);
+    OK(chain_reader_open(on, &own, DIR, LOG_CHAIN_ID));
+}
+
+/* The newest place of txs[i] between two heights; 0: none. */
+static uint64_t newest_place(size_t i, uint64_t first, uint64_t last)
+{
+    for (size_t j = tx_count; j > 0; j--) {
+        bool same = memcmp(txs[j - 1].id, txs[i].id, HASH_BYTES) == 0;
+        if (same && txs[j - 1].height >= first && txs[j - 1].height <= last)
+            return txs[j - 1].height;
+    }
+    return 0;
+}
+
+static void assert_found_between(struct tx_index *index, struct chain_reader *from, uint64_t first,
+                                 uint64_t last)
+{
+    struct chain_buffer buffer = {0};
+    struct index_found found;
+    size_t elsewhere = 0, passed_over = 0;
+    for (size_t i = 0; i < tx_count; i++) {
+        uint64_t height = newest_place(i, first, last);
+        enum status status = index_find(index, from, txs[i].id, &buffer, &found);
+        assert_int_equal(status, height > 0 ? STATUS_OK : STATUS_NOT_FOUND);
+        if (height > 0) assert_int_equal(found.height, height);
+        elsewhere += height == 0;
+        passed_over += height > 0 && newest_place(i, 1, COUNT) > height;
+    }
+    assert_true(elsewhere > 0 && (passed_over > 0 || last == COUNT));
+    chain_buffer_free(&buffer);
+}
+
+/* Blocks above the published head, or of a segment that was removed, are no places where a transaction is. */
+static void index_passes_over_places_that_cannot_be_read(void **state)
+{
+    (void)state;
+    struct disk *other;
+    struct chain_reader *from;
+    char name[SEGMENT_NAME_MAX], path[IO_PATH_MAX];
+    struct tx_index *index = open_index();
+    uint64_t first, last;
+    add_all(index);
+    log_of(&other, COUNT - 30, &from);
+    assert_found_between(index, from, 1, COUNT - 30);
+    chain_reader_close(from);
+    disk_close(other);
+
+    log_of(&other, COUNT, &from);
+    chain_reader_close(from);
+    struct io on = disk_io(other);
+    for (enum segment_kind kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
+        segment_name(kind, 0, name);
+        (void)snprintf(path, sizeof path, DIR "/%s", name);
+        OK(io_unlink(&on, path));
+    }
+    OK(chain_reader_open(&from, &on, DIR, LOG_CHAIN_ID));
+    OK(chain_range(from, SEGMENT_CHAIN, &first, &last));
+    assert_true(first > 1 && last == COUNT);
+    assert_found_between(index, from, first, COUNT);
+    chain_reader_close(from);
+    disk_close(other);
+    index_close(index);
+}
+
 static void index_refuses_a_gap(void **state)
 {
     (void)state;
@@ -555,6 +638,7 @@ int main(void)
         cmocka_unit_test(index_survives_power_cuts),
         cmocka_unit_test(index_says_not_found),
         cmocka_unit_test(index_rebuild_forgets_blocks_above_the_log),
+        cmocka_unit_test(index_passes_over_places_that_cannot_be_read),
         cmocka_unit_test(index_refuses_a_gap),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -12,12 +12,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log/io.h"
@@ -91,8 +93,14 @@ int open(const char *path, int flags, ...)
     return fails(CALL_NAME) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
+static _Atomic bool syncs_wait, sync_waits;
+
 int fdatasync(int file)
 {
+    sync_waits = syncs_wait;
+    while (syncs_wait) {
+        (void)sched_yield();
+    }
     kernel.syncs += kernel.watched;
     return fails(CALL_SYNC) ? -1 : (int)syscall(SYS_fdatasync, file);
 }
@@ -146,6 +154,37 @@ unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cq
         cqes[i]->res = kernel.error > 0 ? -kernel.error : (int)cut((size_t)cqes[i]->res);
     }
     return count;
+}
+
+/* Entering the kernel fails as a whole; what was handed over stays. */
+static int enter_error;
+
+int io_uring_submit_and_get_events(struct io_uring *ring)
+{
+    static int (*next)(struct io_uring *);
+    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "io_uring_submit_and_get_events");
+    return enter_error != 0 ? -enter_error : next(ring);
+}
+
+int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **first,
+                                     unsigned wanted, struct __kernel_timespec *limit,
+                                     sigset_t *mask)
+{
+    static int (*next)(struct io_uring *, struct io_uring_cqe **, unsigned,
+                       struct __kernel_timespec *, sigset_t *);
+    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "io_uring_submit_and_wait_timeout");
+    return enter_error != 0 ? -enter_error : next(ring, first, wanted, limit, mask);
+}
+
+/* A clock of which each look costs a microsecond; 0: the real one. */
+static _Atomic int64_t clock_us;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (clock_us == 0) return (int)syscall(SYS_clock_gettime, clock, now);
+    int64_t us = clock_us++;
+    *now = (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+    return 0;
 }
 
 /* ---- the script ---- */
@@ -350,6 +389,77 @@ static void sync_is_not_repeated_after_a_failure(void **state)
     io_deinit(&io);
 }
 
+static void uring_tells_a_failing_entry_unless_it_passes(void **state)
+{
+    (void)state;
+    static const int PASSING[] = {ETIME, EINTR, EAGAIN, EBUSY}, FAILING[] = {EIO, EBADF, ENOMEM};
+    struct io io;
+    struct io_op *done;
+    size_t done_count;
+    enum status status = io_uring_init(&io, 8);
+    if (status == STATUS_UNSUPPORTED) skip();
+    OK(status);
+    for (int64_t limit_us = 0; limit_us <= 1000; limit_us += 1000) {
+        for (size_t i = 0; i < sizeof PASSING / sizeof PASSING[0]; i++) {
+            enter_error = PASSING[i];
+            OK(io_poll(&io, limit_us, &done, 1, &done_count));
+            assert_int_equal(done_count, 0);
+        }
+        for (size_t i = 0; i < sizeof FAILING / sizeof FAILING[0]; i++) {
+            enter_error = FAILING[i];
+            status = io_poll(&io, limit_us, &done, 1, &done_count);
+            assert_int_equal(status, status_from_errno(FAILING[i]));
+        }
+        enter_error = 0;
+        OK(io_poll(&io, limit_us, &done, 1, &done_count));
+    }
+    io_deinit(&io);
+}
+
+/* The loop looks out for the journal's write for a while; when it takes longer, the time limit holds. */
+static void poll_ends_at_its_limit_while_the_journal_is_written(void **state)
+{
+    (void)state;
+    static uint8_t bytes[4096];
+    for (int uring = 0; uring < 2; uring++) {
+        struct io io;
+        struct io_op *done;
+        size_t done_count;
+        int file;
+        enum status status = uring ? io_uring_init(&io, 8) : io_posix_init(&io, 8);
+        if (status == STATUS_UNSUPPORTED) continue;
+        OK(status);
+        OK(io_open(&io, path_of("d/b"), IO_OPEN_CREATE | IO_OPEN_WRITE, &file));
+        struct io_op op = {.kind = IO_WRITE_SYNC,
+                           .lane = IO_LANE_JOURNAL,
+                           .file = file,
+                           .buffer = bytes,
+                           .count = sizeof bytes};
+        syncs_wait = true;
+        sync_waits = false;
+        OK(io_submit(&io, &op));
+        while (!sync_waits) {
+            (void)sched_yield();
+        }
+        for (int64_t limit_us = 0; limit_us <= 20000; limit_us = 10 * limit_us + 1) {
+            const int64_t start_us = INT64_C(1000000000);
+            clock_us = start_us;
+            OK(io_poll(&io, limit_us, &done, 1, &done_count));
+            assert_int_equal(done_count, 0);
+            assert_in_range(clock_us - start_us, 0, limit_us + 4); /* looks at the clock */
+            clock_us = 0;
+        }
+        syncs_wait = false;
+        while (done_count == 0) {
+            OK(io_poll(&io, PATIENCE_US, &done, 1, &done_count));
+        }
+        assert_ptr_equal(done, &op);
+        OK(op.status);
+        OK(io_close(&io, file));
+        io_deinit(&io);
+    }
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -374,6 +484,8 @@ int main(void)
         cmocka_unit_test(posix_absorbs_or_answers_each_failing_call),
         cmocka_unit_test(uring_absorbs_or_answers_each_failing_call),
         cmocka_unit_test(sync_is_not_repeated_after_a_failure),
+        cmocka_unit_test(uring_tells_a_failing_entry_unless_it_passes),
+        cmocka_unit_test(poll_ends_at_its_limit_while_the_journal_is_written),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

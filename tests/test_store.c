@@ -327,6 +327,26 @@ static void store_keeps_every_view_that_fits(void **state)
     store_close(store);
 }
 
+/* A record that is written and stays what it was costs no view. */
+static void store_views_keep_only_what_changed(void **state)
+{
+    (void)state;
+    struct store *store;
+    const uint8_t same[40] = {9};
+    assert_int_equal(store_open(&store, TABLE, TABLES, 10, 4096), STATUS_OK);
+    for (uint64_t h = 5; h < 40; h++) {
+        uint8_t v = (uint8_t)h;
+        assert_int_equal(store_put(store, 7, key_of(0, 1), h == 5 ? &v : same, h == 5 ? 1 : 40),
+                         STATUS_OK);
+        for (uint32_t i = 2; i < 9 && h > 5; i++) {
+            assert_int_equal(store_put(store, 7, key_of(0, i), same, 40), STATUS_OK);
+        }
+        assert_int_equal(store_block_end(store, h), STATUS_OK);
+    }
+    assert_int_equal(store_view_oldest(store), 5); /* 35 blocks of 8 records would not fit */
+    store_close(store);
+}
+
 static void store_refuses_values_out_of_range(void **state)
 {
     (void)state;
@@ -543,6 +563,7 @@ int main(void)
         cmocka_unit_test(store_equals_the_model_at_its_bound),
         cmocka_unit_test(store_equals_the_model_when_undo_numbers_begin_anew),
         cmocka_unit_test(store_keeps_every_view_that_fits),
+        cmocka_unit_test(store_views_keep_only_what_changed),
         cmocka_unit_test(store_refuses_values_out_of_range),
         cmocka_unit_test(heap_takes_back_everything_in_reverse_order),
         cmocka_unit_test(heap_gives_the_same_blocks_again),
