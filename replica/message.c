@@ -13,7 +13,8 @@ enum net_urgency message_urgency(uint8_t kind)
     case MESSAGE_TIMEOUT:
     case MESSAGE_STANDING: return NET_VOTES;
     case MESSAGE_PROPOSAL: return NET_PROPOSALS;
-    case MESSAGE_COMMANDS: return NET_COMMANDS;
+    case MESSAGE_COMMANDS:
+    case MESSAGE_EVIDENCE: return NET_COMMANDS;
     default: return NET_BLOCKS;
     }
 }

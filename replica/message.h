@@ -12,6 +12,7 @@
  *   BLOCK      64 zero bytes | block                    the answer where that signature is not at hand
  *   COMMANDS   struct commands                          to all: transactions for their mempools; not the
  *                                                       core's
+ *   EVIDENCE   struct evidence                          to all, by who saw the offence; not the core's
  *
  * Every message is one canonical encoding; trailing bytes are refused. Nothing in a message is
  * believed without a signature but two claims, which only steer requests: the committed height of a
@@ -32,6 +33,7 @@ enum message_kind {
     MESSAGE_GET_RANGE = 6,
     MESSAGE_BLOCK = 7,
     MESSAGE_COMMANDS = 8,
+    MESSAGE_EVIDENCE = 9,
 };
 
 #define MESSAGE_RANGE_MAX 16 /* blocks of one GET_RANGE */

@@ -89,9 +89,11 @@ static enum status open_pools(struct node *node)
     randombytes_buf(verify.hash_key, sizeof verify.hash_key);
     TRY(verify_open(&node->verify, &verify));
     node->body = malloc(node->genesis.params.block_bytes_max);
+    node->body_plain = malloc(node->genesis.params.block_bytes_max);
     node->body_txs = malloc(sizeof *node->body_txs * BLOCK_COMMANDS_MAX);
     node->gossip = malloc(NODE_GOSSIP_BYTES + 2 + COMMAND_BYTES_MAX);
-    return node->body && node->body_txs && node->gossip ? STATUS_OK : STATUS_NO_MEMORY;
+    return node->body && node->body_plain && node->body_txs && node->gossip ? STATUS_OK
+                                                                            : STATUS_NO_MEMORY;
 }
 
 static enum status open_all(struct node *node, const char **why)
@@ -141,6 +143,7 @@ void node_close(struct node *node)
     node_check_drop_all(node);
     node_branch_free(node);
     free(node->body_txs);
+    free(node->body_plain);
     free(node->body);
     free(node->failed.ring);
     free(node->failed.places);

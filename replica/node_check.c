@@ -25,11 +25,13 @@ struct node_check {
     uint32_t count; /* signatures or commands */
 
     uint64_t verify_id; /* signatures */
-    struct check_item *items;
+    struct check_item *signatures;
 
     uint8_t *bytes; /* a body: a copy of the block */
     struct block block;
     uint8_t id[HASH_BYTES];
+    struct system_item *items; /* system records; their part is the last one */
+    uint32_t item_count;
     struct bytes *commands;
     uint8_t (*txs)[HASH_BYTES];
     struct params params;
@@ -53,6 +55,7 @@ static void check_free(struct node_check *check)
 {
     *check->link = check->next;
     if (check->next) check->next->link = check->link;
+    free(check->signatures);
     free(check->items);
     free(check->bytes);
     free(check->commands);
@@ -81,7 +84,7 @@ static void run_signatures(struct verify_pool *pool, struct verify_task *task, u
     uint32_t end = (part + 1) * SIGNATURES_A_PART;
     if (end > check->count) end = check->count;
     for (uint32_t i = part * SIGNATURES_A_PART; i < end && !atomic_load(&check->bad); i++) {
-        const struct check_item *item = &check->items[i];
+        const struct check_item *item = &check->signatures[i];
         if (!signature_verify(item->key, item->message, item->count, item->signature))
             atomic_store(&check->bad, true);
     }
@@ -93,11 +96,11 @@ enum status node_check_signatures(struct node *node, const struct replica_output
     if (!check) return STATUS_NO_MEMORY;
     check->verify_id = output->verify_id;
     check->count = output->count;
-    check->items = malloc(output->count * sizeof *check->items);
-    if (!check->items) return STATUS_NO_MEMORY; /* the list frees it */
+    check->signatures = malloc(output->count * sizeof *check->signatures);
+    if (!check->signatures) return STATUS_NO_MEMORY; /* the list frees it */
     for (uint32_t i = 0; i < output->count; i++) {
         const struct replica_check_item *from = &output->checks[i];
-        struct check_item *item = &check->items[i];
+        struct check_item *item = &check->signatures[i];
         assert(from->message.count <= sizeof item->message);
         memcpy(item->key, from->key, sizeof item->key);
         memcpy(item->signature, from->signature, sizeof item->signature);
@@ -124,9 +127,21 @@ static bool command_holds(struct verify_pool *pool, struct node_check *check, ui
            OUTCOME_OK;
 }
 
+static void run_items(struct node_check *check)
+{
+    for (uint32_t i = 0; i < check->item_count && !atomic_load(&check->bad); i++) {
+        if (system_verify(&check->items[i], check->node->genesis_id) != STATUS_OK)
+            atomic_store(&check->bad, true);
+    }
+}
+
 static void run_body(struct verify_pool *pool, struct verify_task *task, uint32_t part)
 {
     struct node_check *check = (struct node_check *)task;
+    if (part == parts_of(check->count, COMMANDS_A_PART)) {
+        run_items(check);
+        return;
+    }
     uint32_t end = (part + 1) * COMMANDS_A_PART;
     if (end > check->count) end = check->count;
     for (uint32_t i = part * COMMANDS_A_PART; i < end && !atomic_load(&check->bad); i++) {
@@ -171,6 +186,16 @@ static enum status copy_body(struct node_check *check, const struct replica_outp
     return STATUS_OK;
 }
 
+static enum status read_items(struct node *node, struct node_check *check)
+{
+    const struct list *system = &check->block.body.system;
+    if (system->count == 0) return STATUS_OK;
+    check->items = malloc(SYSTEM_RECORDS_MAX * sizeof *check->items);
+    if (!check->items) return STATUS_NO_MEMORY;
+    return system_check(node->ledger, check->block.header.epoch, system, check->items,
+                        &check->item_count);
+}
+
 enum status node_check_body(struct node *node, const struct replica_output *output)
 {
     struct node_check *check = check_make(node);
@@ -179,15 +204,17 @@ enum status node_check_body(struct node *node, const struct replica_output *outp
     memcpy(check->id, output->id, HASH_BYTES);
     TRY(copy_body(check, output));
     give_up_older(node, &check->block.header);
-    if (check->count == 0 || check->block.body.system.count > 0) {
-        answer_body(node, check->id, check->block.body.system.count == 0);
+    bool sound = read_items(node, check) == STATUS_OK;
+    if (!sound || (check->count == 0 && check->item_count == 0)) {
+        answer_body(node, check->id, sound);
         check_free(check);
         return STATUS_OK;
     }
     check->params = node->params;
     check->chain_tag = ledger_chain_tag(node->ledger);
-    check->task =
-        (struct verify_task){.run = run_body, .parts = parts_of(check->count, COMMANDS_A_PART)};
+    check->task = (struct verify_task){.run = run_body,
+                                       .parts = parts_of(check->count, COMMANDS_A_PART) +
+                                                (check->item_count > 0)};
     verify_task_start(node->verify, &check->task);
     return STATUS_OK;
 }

@@ -13,6 +13,7 @@
 #include "replica/node.h"
 #include "replica/peers.h"
 #include "replica/replica.h"
+#include "replica/system.h"
 #include "replica/verify.h"
 
 #define NODE_OPS_MAX 1024 /* of the disk and of every connection */
@@ -142,8 +143,11 @@ struct node {
     uint64_t clock_us,
         clock_steady_us; /* newest time that the core saw; monotonic at that moment */
     bool clock_ahead;    /* of the wall clock, which stepped back */
-    uint8_t *body;       /* [block_bytes_max] for proposals */
-    bool body_wanted;    /* the core waits for a body of at most body_bytes at body_height */
+    uint8_t *body,
+        *body_plain; /* [block_bytes_max] for proposals, and before system records come in */
+    struct evidence_pool evidence;
+    struct system_batch batch; /* of the proposal in the making */
+    bool body_wanted;          /* the core waits for a body of at most body_bytes at body_height */
     uint64_t body_epoch, body_round, body_height, body_bytes;
     uint64_t gathered_us;            /* monotonic: the newest body with transactions */
     uint8_t (*body_txs)[HASH_BYTES]; /* [BLOCK_COMMANDS_MAX] */
@@ -226,6 +230,8 @@ void node_queue(struct node *node, const struct replica_input *input);
 MUST_CHECK enum status node_net_open(struct node *node, const char **why);
 void node_net_close(struct node *node);
 void node_net_send(struct node *node, const struct replica_output *output);
+/* node_net_evidence: an offence that our core has seen; kept for a proposal and told to all. */
+void node_net_evidence(struct node *node, struct bytes bytes);
 void node_net_serve(struct node *node, const struct replica_output *output);
 MUST_CHECK enum status node_net_pump(struct node *node);
 MUST_CHECK enum status node_net_take(struct node *node, bool *busy);

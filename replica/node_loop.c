@@ -33,16 +33,27 @@ static uint64_t gather_us(const struct node *node)
     return pool.bytes < node->body_bytes ? due - now : 0;
 }
 
+/* fill_body: system records first, transactions in the room that is left. */
+static enum status fill_body(struct node *node, size_t *count, uint32_t *txs)
+{
+    struct system_batch *batch = &node->batch;
+    size_t room = (size_t)node->body_bytes, plain;
+    TRY(node_branch_hold(node));
+    system_batch_init(batch, room - BODY_EMPTY_BYTES);
+    evidence_pool_pick(&node->evidence, node->ledger, batch);
+    mempool_pick(node->mempool, node->body_height, node->params.block_gas_max, node->body_plain,
+                 room - system_batch_bytes(batch), &plain, txs, node->body_txs);
+    return body_with_system(batch, (struct bytes){node->body_plain, plain}, node->body, room,
+                            count);
+}
+
 static enum status pick_body(struct node *node, size_t *count, uint32_t *txs)
 {
     const struct body empty = {0};
     enum status status = STATUS_FULL;
     if (node->body_bytes > BODY_EMPTY_BYTES) {
         node_write_begin(node);
-        status = node_branch_hold(node);
-        if (status == STATUS_OK)
-            mempool_pick(node->mempool, node->body_height, node->params.block_gas_max, node->body,
-                         (size_t)node->body_bytes, count, txs, node->body_txs);
+        status = fill_body(node, count, txs);
         node_write_end(node);
     }
     /* More stands in uncommitted blocks than the mempool can keep apart: until some are committed. */
@@ -140,8 +151,7 @@ static enum status handle(struct node *node, const struct replica_output *output
     case OUTPUT_SERVE: node_net_serve(node, output); return STATUS_OK;
     case OUTPUT_EVIDENCE:
         node->counters.evidence++;
-        TRACE(WARN, "replica", "evidence", "a validator has signed what contradicts itself",
-              trace_u64("validator", output->tag));
+        node_net_evidence(node, output->bytes);
         return STATUS_OK;
     case OUTPUT_BLAME:
         if (node->net.driver) node->net.driver->blame(node->net.self, output->peer, output->text);
@@ -176,7 +186,7 @@ static void tell_journal(struct node *node)
 static enum status step_once(struct node *node, struct replica_input *input)
 {
     input->now_us = clock_us(node);
-    input->commands_waiting = mempool_waiting(node->mempool);
+    input->commands_waiting = mempool_waiting(node->mempool) || node->evidence.count > 0;
     TRY(replica_step(node->replica, input, &node->outputs));
     tell_journal(node);
     return handle_outputs(node);

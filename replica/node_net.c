@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "log/signature.h"
+#include "log/trace.h"
 #include "replica/node_internal.h"
 
 static bool is_validator(void *context, const uint8_t consensus_key[32])
@@ -201,6 +202,42 @@ static void receive_commands(struct node *node, uint32_t peer, struct bytes byte
         node->counters.gossip_dropped += message.commands.count;
 }
 
+/* ---- evidence ---- */
+
+static void keep_evidence(struct node *node, const struct evidence *evidence)
+{
+    if (!evidence_pool_add(&node->evidence, evidence)) return;
+    TRACE(WARN, "replica", "evidence", "a validator has signed what contradicts itself",
+          trace_u64("validator", evidence->offender), trace_u64("epoch", evidence->epoch),
+          trace_u64("round", evidence->round), trace_u64("kind", evidence->kind));
+}
+
+void node_net_evidence(struct node *node, struct bytes bytes)
+{
+    uint8_t message[1 + evidence_bytes_max];
+    struct evidence evidence;
+    enum status status = evidence_decode(bytes.at, bytes.count, &evidence);
+    assert(status == STATUS_OK);
+    keep_evidence(node, &evidence);
+    message[0] = MESSAGE_EVIDENCE;
+    memcpy(message + 1, bytes.at, bytes.count);
+    send(node, NET_PEER_ALL, NET_COMMANDS, (struct bytes){message, 1 + bytes.count});
+}
+
+static void receive_evidence(struct node *node, uint32_t peer, struct bytes bytes)
+{
+    struct evidence evidence;
+    if (evidence_decode(bytes.at, bytes.count, &evidence) != STATUS_OK) {
+        blame(node, peer, "evidence that is not canonical");
+        return;
+    }
+    switch (ledger_evidence(node->ledger, &evidence)) {
+    case OUTCOME_OK: keep_evidence(node, &evidence); break;
+    case OUTCOME_EVIDENCE_INVALID: blame(node, peer, "evidence that proves nothing"); break;
+    default: break; /* known, or too old by now */
+    }
+}
+
 /* ---- events ---- */
 
 static enum status peer_changed(struct node *node, const struct net_event *event)
@@ -224,7 +261,11 @@ static enum status receive(struct node *node, const struct net_event *event)
         receive_commands(node, event->peer, (struct bytes){bytes.at + 1, bytes.count - 1});
         return STATUS_OK;
     }
-    if (kind == 0 || kind > MESSAGE_COMMANDS) {
+    if (kind == MESSAGE_EVIDENCE) {
+        receive_evidence(node, event->peer, (struct bytes){bytes.at + 1, bytes.count - 1});
+        return STATUS_OK;
+    }
+    if (kind == 0 || kind > MESSAGE_EVIDENCE) {
         blame(node, event->peer, "a message of no known kind");
         return STATUS_OK;
     }

@@ -574,6 +574,16 @@ void cluster_submit(struct cluster *cluster, uint32_t at, uint32_t sender, uint3
     machine->wake_us = sn_now_us();
 }
 
+void cluster_inject(struct cluster *cluster, uint32_t from, uint32_t to, struct bytes message)
+{
+    post(cluster, NET_MESSAGE, from, to, message);
+}
+
+const struct fold_key *cluster_validator(const struct cluster *cluster, uint32_t at)
+{
+    return &cluster->validators[at];
+}
+
 /* ---- making ---- */
 
 static int by_key(const void *a, const void *b)

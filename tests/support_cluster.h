@@ -48,6 +48,10 @@ void cluster_heal(struct cluster *cluster);
  * this sender ended. */
 void cluster_submit(struct cluster *cluster, uint32_t at, uint32_t sender, uint32_t count);
 
+/* cluster_inject lets one node send another a message of the test's. cluster_validator: a validator's key. */
+void cluster_inject(struct cluster *cluster, uint32_t from, uint32_t to, struct bytes message);
+const struct fold_key *cluster_validator(const struct cluster *cluster, uint32_t at);
+
 /* cluster_run lets virtual time pass. cluster_run_until_height: until every node that is up has committed
  * this height, at most `limit_us`; false: it was not reached. */
 void cluster_run(struct cluster *cluster, uint64_t span_us);

@@ -1,7 +1,9 @@
 /* Whole nodes of several validators together: they agree, survive, catch up. */
 #include <stdlib.h>
 
+#include "log/signature.h"
 #include "log/trace.h"
+#include "replica/node_internal.h"
 #include "tests/support_clock.h"
 #include "tests/support_cluster.h"
 
@@ -150,6 +152,49 @@ static void power_cuts_anywhere_lose_nothing(void **state)
     }
 }
 
+/* vote_of makes a vote that a validator never cast. */
+static struct vote vote_of(struct cluster *cluster, uint32_t at, uint8_t block)
+{
+    struct node *node = cluster_node(cluster, 0);
+    const struct fold_key *key = cluster_validator(cluster, at);
+    struct vote vote = {
+        .epoch = node->epoch.number, .round = 1, .height = 5, .voter = (uint16_t)at};
+    uint8_t bytes[VOTE_SIGNED_BYTES];
+    memset(vote.block_id, block, sizeof vote.block_id);
+    vote_signed_bytes(node->genesis_id, &vote, bytes);
+    signature_make(key->secret, bytes, sizeof bytes, vote.signature);
+    return vote;
+}
+
+static void evidence_that_one_node_hears_is_in_every_state(void **state)
+{
+    (void)state;
+    struct cluster *cluster = make(4, 1, 21);
+    start_all(cluster, 5);
+    assert_true(cluster_run_until_height(cluster, 30, 10000000));
+    struct evidence evidence = {.kind = EVIDENCE_VOTES,
+                                .epoch = cluster_node(cluster, 0)->epoch.number,
+                                .round = 1,
+                                .offender = 3,
+                                .has_vote = true,
+                                .vote = vote_of(cluster, 3, 1),
+                                .has_vote_again = true,
+                                .vote_again = vote_of(cluster, 3, 2)};
+    uint8_t message[1 + evidence_bytes_max] = {MESSAGE_EVIDENCE};
+    size_t count;
+    assert_int_equal(evidence_encode(&evidence, message + 1, evidence_bytes_max, &count),
+                     STATUS_OK);
+    assert_int_equal(ledger_evidence(cluster_node(cluster, 2)->ledger, &evidence), OUTCOME_OK);
+    cluster_inject(cluster, 4, 1, (struct bytes){message, 1 + count});
+    assert_true(cluster_run_until_height(cluster, 60, 30000000));
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_int_equal(ledger_evidence(cluster_node(cluster, i)->ledger, &evidence),
+                         OUTCOME_EVIDENCE_REPEATED);
+        assert_int_equal(cluster_node(cluster, i)->evidence.count, 0);
+    }
+    stop_and_compare(cluster, 5);
+}
+
 static void the_same_seed_gives_the_same_run(void **state)
 {
     (void)state;
@@ -176,6 +221,7 @@ int main(void)
         cmocka_unit_test(two_halves_stop_and_heal),
         cmocka_unit_test(fresh_and_stopped_nodes_catch_up),
         cmocka_unit_test(power_cuts_anywhere_lose_nothing),
+        cmocka_unit_test(evidence_that_one_node_hears_is_in_every_state),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
