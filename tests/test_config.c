@@ -228,6 +228,99 @@ static void config_written_file_reads_back_the_same(void **state)
     assert_int_equal(config_write_yaml(&config, out, count, &count), STATUS_FULL);
 }
 
+#define KEY "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static void config_takes_peers_as_a_list_or_between_commas(void **state)
+{
+    (void)state;
+    static struct peer_address peers[CONFIG_PEERS_MAX];
+    read_text("config_version: 1\n"
+              "p2p:\n"
+              "  persistent_peers:\n"
+              "    - \"" KEY "@127.0.0.1:1\"\n"
+              "    - 127.0.0.2:2\n"
+              "  seeds: \"127.0.0.3:3,[::1]:4\"\n"
+              "  external_addr: 203.0.113.7:26656\n");
+    assert_int_equal(faults.count, 0);
+    assert_string_equal(config.p2p_persistent_peers.text, KEY "@127.0.0.1:1,127.0.0.2:2");
+    assert_string_equal(config.p2p_persistent_peers.origin, "config.yaml:3");
+    assert_int_equal(config.p2p_persistent_peers.number, 2);
+    assert_int_equal(config_peers(config.p2p_persistent_peers.text, peers), 2);
+    assert_true(peers[0].has_key);
+    assert_false(peers[1].has_key);
+    assert_string_equal(peers[1].host, "127.0.0.2");
+    assert_int_equal(config_peers(config.p2p_seeds.text, peers), 2);
+    assert_string_equal(peers[1].host, "::1");
+    read_text("config_version: 1\np2p:\n  seeds: []\n");
+    assert_int_equal(faults.count, 0);
+    assert_int_equal(config_peers(config.p2p_seeds.text, peers), 0);
+}
+
+/* Of the longest form. */
+static void config_has_room_for_all_the_peers_that_there_may_be(void **state)
+{
+    (void)state;
+    static char yaml[CONFIG_FILE_BYTES_MAX], out[CONFIG_FILE_BYTES_MAX];
+    static const char PEER[] = KEY "@[2001:db8:1111:2222:3333:4444:5555:6666]:65535";
+    static struct peer_address peers[CONFIG_PEERS_MAX];
+    static char before[CONFIG_PEERS_BYTES];
+    for (int more = 0; more < 2; more++) {
+        int used = snprintf(yaml, sizeof yaml, "config_version: 1\np2p:\n  persistent_peers:\n");
+        for (int i = 0; i < CONFIG_PEERS_MAX + more; i++) {
+            used += snprintf(yaml + used, sizeof yaml - (size_t)used, "    - \"%s\"\n", PEER);
+        }
+        read_text(yaml);
+        assert_int_equal(faults.count, more);
+    }
+    assert_non_null(strstr(faults.texts[0], "p2p.persistent_peers"));
+    *strrchr(yaml, '-') = '#';
+    read_text(yaml);
+    assert_int_equal(faults.count, 0);
+    assert_int_equal(config_peers(config.p2p_persistent_peers.text, peers), CONFIG_PEERS_MAX);
+    size_t count;
+    memcpy(before, config.p2p_persistent_peers.text, sizeof before);
+    assert_int_equal(config_write_yaml(&config, out, sizeof out, &count), STATUS_OK);
+    read_text(out);
+    assert_int_equal(faults.count, 0);
+    assert_string_equal(config.p2p_persistent_peers.text, before);
+}
+
+static void config_names_the_line_of_each_peer_that_is_none(void **state)
+{
+    (void)state;
+    read_text("config_version: 1\n"
+              "p2p:\n"
+              "  persistent_peers:\n"
+              "    - 127.0.0.1:1\n"
+              "    - localhost:2\n"
+              "    - 127.0.0.1:3,127.0.0.1:4\n"
+              "    - [a]\n"
+              "  seeds: 127.0.0.1:0\n"
+              "  external_addr: 127.0.0.1:0\n");
+    assert_int_equal(faults.count, 5);
+    static const char *const BEGIN[] = {
+        "config.yaml:5: p2p.persistent_peers: \"localhost:2\"",
+        "config.yaml:6: p2p.persistent_peers", "config.yaml:7: p2p.persistent_peers",
+        "config.yaml:8: p2p.seeds", "config.yaml:9: p2p.external_addr"};
+    for (size_t i = 0; i < 5; i++) {
+        assert_memory_equal(faults.texts[i], BEGIN[i], strlen(BEGIN[i]));
+    }
+    assert_string_equal(config.p2p_persistent_peers.text, "");
+    static const char *const BAD[] = {"127.0.0.1:1,", ",127.0.0.1:1", "127.0.0.1:1,,127.0.0.1:2",
+                                      KEY "127.0.0.1:1", " 127.0.0.1:1"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        struct setting_given setting = {.key = "p2p.seeds", .text = BAD[i]};
+        read_text("config_version: 1\n");
+        config_read_settings(&config, &setting, 1, &faults);
+        assert_int_equal(faults.count, 1);
+    }
+    struct setting_given twice = {.key = "p2p.listen_addr", .text = "127.0.0.1:26657"};
+    read_text("config_version: 1\n");
+    config_read_settings(&config, &twice, 1, &faults);
+    config_check_together(&config, &faults);
+    assert_int_equal(faults.count, 1);
+}
+
 static void config_survives_every_cut_and_odd_byte(void **state)
 {
     (void)state;
@@ -267,6 +360,9 @@ int main(void)
         cmocka_unit_test(config_listen_takes_numeric_addresses_only),
         cmocka_unit_test(config_takes_no_text_that_yaml_would_not_give_back),
         cmocka_unit_test(config_written_file_reads_back_the_same),
+        cmocka_unit_test(config_takes_peers_as_a_list_or_between_commas),
+        cmocka_unit_test(config_has_room_for_all_the_peers_that_there_may_be),
+        cmocka_unit_test(config_names_the_line_of_each_peer_that_is_none),
         cmocka_unit_test(config_survives_every_cut_and_odd_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,14 +49,27 @@ static enum exit_code run_check(struct call *call)
     return code == EXIT_OK && count > 0 ? EXIT_FAILED : code;
 }
 
+static json_t *json_of_list(const char *text)
+{
+    json_t *list = json_array();
+    while (*text) {
+        size_t own = strcspn(text, ",");
+        json_array_append_new(list, json_stringn(text, own));
+        text += own + (text[own] == ',');
+    }
+    return list;
+}
+
 static json_t *json_of_value(const struct config_entry *entry, const struct config_value *value)
 {
     switch (entry->kind) {
     case CONFIG_BOOL: return json_boolean(value->number);
     case CONFIG_U64: return json_integer((json_int_t)value->number);
+    case CONFIG_PEERS: return json_of_list(value->text);
     case CONFIG_TEXT:
     case CONFIG_CHOICE:
     case CONFIG_LISTEN:
+    case CONFIG_ADDRESS:
     case CONFIG_LEVELS:
     case CONFIG_BYTES:
     case CONFIG_MS: break;

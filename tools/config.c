@@ -16,7 +16,15 @@
 
 const struct config_entry CONFIG_ENTRIES[] = {
 #define X(section, key, kind, preset, lo, hi, choices, text)                                       \
-    {#section,     #key, preset, choices, text, lo, hi, offsetof(struct config, section##_##key),  \
+    {#section,                                                                                     \
+     #key,                                                                                         \
+     preset,                                                                                       \
+     choices,                                                                                      \
+     text,                                                                                         \
+     lo,                                                                                           \
+     hi,                                                                                           \
+     offsetof(struct config, section##_##key),                                                     \
+     CONFIG_ROOM_##kind,                                                                           \
      CONFIG_##kind},
     CONFIG_LIST(X)
 #undef X
@@ -70,6 +78,59 @@ static bool is_listen(const char *text)
     return inet_pton(six ? AF_INET6 : AF_INET, host, address) == 1;
 }
 
+static bool is_address(const char *text)
+{
+    struct peer_address address;
+    return *text == 0 ||
+           (peer_address_parse(text, strlen(text), &address) == STATUS_OK && !address.has_key);
+}
+
+/* Calls peer_address_parse for each; false: one is none, or there are too many. `out` may be NULL. */
+static bool read_peers(const char *text, struct peer_address *out, size_t *count)
+{
+    struct peer_address one;
+    for (*count = 0; *text; ++*count) {
+        size_t own = strcspn(text, ",");
+        if (*count == CONFIG_PEERS_MAX || own >= CONFIG_PEER_BYTES) return false;
+        if (peer_address_parse(text, own, out ? &out[*count] : &one) != STATUS_OK) return false;
+        text += own;
+        if (text[0] == ',' && text[1] == 0) return false;
+        text += *text == ',';
+    }
+    return true;
+}
+
+void config_split_listen(const char *text, char host[CONFIG_TEXT_BYTES], uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t count = (size_t)(colon - text), first = 0;
+    uint32_t number = 0;
+    if (text[0] == '[') {
+        first = 1;
+        count -= 2;
+    }
+    memcpy(host, text + first, count);
+    host[count] = 0;
+    for (const char *p = colon + 1; *p; p++) {
+        number = number * 10 + (uint32_t)(*p - '0');
+    }
+    *port = (uint16_t)number;
+}
+
+bool config_is_peer(const char *text)
+{
+    size_t count;
+    return strchr(text, ',') == NULL && read_peers(text, NULL, &count) && count == 1;
+}
+
+size_t config_peers(const char *text, struct peer_address *out)
+{
+    size_t count;
+    bool good = read_peers(text, out, &count);
+    assert(good);
+    return count;
+}
+
 /* Printable, and nothing that would need escaping when it is written back: YAML has no U+FFFE and
  * U+FFFF, and folds the separators U+2028 and U+2029. */
 static bool is_plain(const char *text, uint64_t lo, uint64_t hi)
@@ -90,8 +151,15 @@ static enum text_unit unit_of(enum config_kind kind)
                                 : TEXT_UNIT_NONE;
 }
 
+/* A value before it is known to be good. */
+struct parsed {
+    uint64_t number;
+    char text[CONFIG_PEERS_BYTES];
+};
+_Static_assert(CONFIG_PEERS_BYTES >= CONFIG_TEXT_BYTES, "every text finds room");
+
 static enum status parse_number(const struct config_entry *entry, const char *text,
-                                struct config_value *value, char *why, size_t why_bytes)
+                                struct parsed *value, char *why, size_t why_bytes)
 {
     static const char *const WANT[] = {"a decimal number", "a size such as 64MiB",
                                        "a time such as 5s"};
@@ -114,9 +182,10 @@ static enum status parse_number(const struct config_entry *entry, const char *te
 
 /* Fills value->text and value->number; `why` completes the sentence "KEY: TEXT ...". */
 static enum status parse_value(const struct config_entry *entry, const char *text,
-                               struct config_value *value, char *why, size_t why_bytes)
+                               struct parsed *value, char *why, size_t why_bytes)
 {
     bool ok = true;
+    size_t count = 0;
     switch (entry->kind) {
     case CONFIG_U64:
     case CONFIG_BYTES:
@@ -134,6 +203,15 @@ static enum status parse_value(const struct config_entry *entry, const char *tex
         ok = is_listen(text);
         snprintf(why, why_bytes, "is not a numeric address and port such as 127.0.0.1:26657");
         break;
+    case CONFIG_ADDRESS:
+        ok = is_address(text);
+        snprintf(why, why_bytes, "is not a numeric address and port such as 203.0.113.7:26656");
+        break;
+    case CONFIG_PEERS:
+        ok = read_peers(text, NULL, &count);
+        value->number = count;
+        snprintf(why, why_bytes, "is not [KEY@]ADDRESS:PORT, up to %d times", CONFIG_PEERS_MAX);
+        break;
     case CONFIG_LEVELS:
         ok = trace_parse_levels(text) == STATUS_OK;
         snprintf(why, why_bytes, "is not a level such as info or info,replica=debug");
@@ -144,7 +222,7 @@ static enum status parse_value(const struct config_entry *entry, const char *tex
                  (int)entry->hi);
         break;
     }
-    if (!ok || strlen(text) >= CONFIG_TEXT_BYTES) return STATUS_USAGE;
+    if (!ok || strlen(text) >= entry->room) return STATUS_USAGE;
     snprintf(value->text, sizeof value->text, "%s", text);
     return STATUS_OK;
 }
@@ -153,15 +231,16 @@ void config_set(struct config *config, const struct config_entry *entry, const c
                 const char *origin, struct config_faults *faults)
 {
     char why[160];
-    struct config_value value = {0};
+    struct parsed value = {0};
     struct config_value *own = (struct config_value *)((char *)config + entry->offset);
     if (parse_value(entry, text, &value, why, sizeof why) != STATUS_OK) {
         config_fault(faults, "%s: %s.%s: \"%.64s\" %s", origin, entry->section, entry->key, text,
                      why);
         return;
     }
-    snprintf(value.origin, sizeof value.origin, "%s", origin);
-    *own = value;
+    snprintf(own->origin, sizeof own->origin, "%s", origin);
+    own->number = value.number;
+    memcpy(own->text, value.text, strlen(value.text) + 1);
 }
 
 void config_init(struct config *config)
@@ -287,6 +366,12 @@ void config_read_settings(struct config *config, const struct setting_given *set
     }
 }
 
+/* Two services on one address; port 0 is another each time. */
+static bool is_taken(const char *address, const char *by)
+{
+    return strcmp(address, by) == 0 && strcmp(strrchr(address, ':'), ":0") != 0;
+}
+
 void config_check_together(const struct config *config, struct config_faults *faults)
 {
     if (config->mempool_per_account.number > config->mempool_max_txs.number)
@@ -306,9 +391,11 @@ void config_check_together(const struct config *config, struct config_faults *fa
     if (config->storage_stop_bytes.number > config->storage_refuse_bytes.number)
         config_fault(faults, "%s: storage.stop_bytes is above storage.refuse_bytes",
                      config->storage_stop_bytes.origin);
-    const char *api = config->api_listen_addr.text, *metrics = config->metrics_listen_addr.text;
-    const char *port = strrchr(api, ':');
-    if (strcmp(api, metrics) == 0 && strcmp(port, ":0") != 0)
+    if (is_taken(config->api_listen_addr.text, config->metrics_listen_addr.text))
         config_fault(faults, "%s: metrics.listen_addr is the address of the API",
                      config->metrics_listen_addr.origin);
+    if (is_taken(config->api_listen_addr.text, config->p2p_listen_addr.text) ||
+        is_taken(config->metrics_listen_addr.text, config->p2p_listen_addr.text))
+        config_fault(faults, "%s: p2p.listen_addr is the address of the API or of the metrics",
+                     config->p2p_listen_addr.origin);
 }

@@ -8,7 +8,8 @@
  * The file is one mapping of sections, with `config_version: 1`. Unknown and repeated keys, wrong kinds
  * and values out of bounds are faults, each with its line; a node does not start with a fault. An
  * unknown CAIRN_<SECTION>_... variable is a fault too: it is a setting somebody believes in. Sizes and
- * times take suffixes (64MiB, 5s). Secrets and consensus parameters are never settings.
+ * times take suffixes (64MiB, 5s). Secrets and consensus parameters are never settings. Peers are a list in the file,
+ * each with its line, and stand between commas elsewhere.
  *
  * libyaml is read directly and not through libcyaml: a value that is well-formed YAML but out of its
  * bounds must be reported with its line, and libcyaml keeps no lines of what it loaded.
@@ -21,20 +22,34 @@
 #include <stdint.h>
 
 #include "log/io.h"
+#include "replica/peers.h"
 #include "tools/command.h"
 
 #define CONFIG_VERSION        1
-#define CONFIG_TEXT_BYTES     256
+#define CONFIG_TEXT_BYTES     256 /* of a value, with its zero; */
+#define CONFIG_PEERS_MAX      128
+#define CONFIG_PEER_BYTES     120 /* KEY@[HOST]:PORT and a comma; */
+#define CONFIG_PEERS_BYTES    (CONFIG_PEERS_MAX * CONFIG_PEER_BYTES) /* of all peers */
 #define CONFIG_ORIGIN_BYTES   80
 #define CONFIG_FAULTS_MAX     32
 #define CONFIG_FAULT_BYTES    320
 #define CONFIG_FILE_BYTES_MAX 65536
 
 /* X(section, key, kind, default, lo, hi, choices, text). Kinds: TEXT (lo..hi bytes), CHOICE, LISTEN
- * (numeric address:port), LEVELS (log/trace.h), U64, BYTES, MS, BOOL. */
+ * (numeric address:port), ADDRESS (the same without port 0, or nothing), PEERS (at most CONFIG_PEERS_MAX of
+ * [KEY@]ADDRESS), LEVELS (log/trace.h), U64, BYTES, MS, BOOL. */
 #define CONFIG_LIST(X)                                                                             \
     X(node, moniker, TEXT, "cairn", 1, 64, "", "name of this node for people")                     \
     X(node, home, TEXT, "", 0, 255, "", "data directory; empty: the one of --home")                \
+    X(p2p, listen_addr, LISTEN, "127.0.0.1:26656", 0, 0, "", "address for other nodes")            \
+    X(p2p, external_addr, ADDRESS, "", 0, 0, "",                                                   \
+      "address that others are told; empty: listen_addr, unless that is 0.0.0.0 or [::]")          \
+    X(p2p, persistent_peers, PEERS, "", 0, 0, "",                                                  \
+      "nodes to stay connected to, each [KEY@]ADDRESS:PORT; KEY: cairn node id")                   \
+    X(p2p, seeds, PEERS, "", 0, 0, "", "nodes to ask for addresses when none is known")            \
+    X(p2p, max_inbound, U64, "64", 0, 128, "", "connections that others make")                     \
+    X(p2p, max_outbound, U64, "16", 0, 64, "", "connections to addresses that were learnt")        \
+    X(p2p, max_per_ip, U64, "8", 1, 128, "", "connections from one address")                       \
     X(storage, io_backend, CHOICE, "auto", 0, 0, "auto|uring|posix",                               \
       "how files are written; auto takes io_uring where the kernel permits it")                    \
     X(storage, journal_bytes, BYTES, "128MiB", 16777216, UINT64_C(1) << 36, "",                    \
@@ -67,6 +82,8 @@ enum config_kind {
     CONFIG_TEXT,
     CONFIG_CHOICE,
     CONFIG_LISTEN,
+    CONFIG_ADDRESS,
+    CONFIG_PEERS,
     CONFIG_LEVELS,
     CONFIG_U64,
     CONFIG_BYTES,
@@ -74,15 +91,36 @@ enum config_kind {
     CONFIG_BOOL
 };
 
+/* origin: "default", "config.yaml:12", "CAIRN_...", "--..."; number: U64, BYTES, MS (milliseconds), BOOL (0
+ * or 1), PEERS (how many). */
+#define CONFIG_VALUE_HEAD                                                                          \
+    char origin[CONFIG_ORIGIN_BYTES];                                                              \
+    uint64_t number;
+
+/* Any value, as config_value_of answers it; in struct config each has the room that its kind needs. */
 struct config_value {
-    char text[CONFIG_TEXT_BYTES];     /* as it is shown and read back */
-    char origin[CONFIG_ORIGIN_BYTES]; /* "default", "config.yaml:12", "CAIRN_...", "--..." */
-    uint64_t number;                  /* U64, BYTES, MS (milliseconds), BOOL (0 or 1) */
+    CONFIG_VALUE_HEAD
+    char text[]; /* as it is shown and read back */
 };
+
+#define CONFIG_ROOM_TEXT    CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_CHOICE  CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_LISTEN  CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_ADDRESS CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_LEVELS  CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_U64     CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_BYTES   CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_MS      CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_BOOL    CONFIG_TEXT_BYTES
+#define CONFIG_ROOM_PEERS   CONFIG_PEERS_BYTES
 
 /* config.api_max_page_size.number, config.api_listen_addr.text and so on. */
 struct config {
-#define X(section, key, kind, preset, lo, hi, choices, text) struct config_value section##_##key;
+#define X(section, key, kind, preset, lo, hi, choices, text_)                                      \
+    struct {                                                                                       \
+        CONFIG_VALUE_HEAD                                                                          \
+        char text[CONFIG_ROOM_##kind];                                                             \
+    } section##_##key;
     CONFIG_LIST(X)
 #undef X
 };
@@ -92,6 +130,7 @@ struct config_entry {
     const char *preset, *choices, *text;
     uint64_t lo, hi;
     size_t offset; /* of its struct config_value in struct config */
+    size_t room;   /* bytes of its text there */
     enum config_kind kind;
 };
 
@@ -105,6 +144,12 @@ struct config_faults {
 
 const struct config_value *config_value_of(const struct config *config,
                                            const struct config_entry *entry);
+
+/* config_peers reads a value of PEERS, as it was checked; out[CONFIG_PEERS_MAX]. */
+size_t config_peers(const char *text, struct peer_address *out);
+
+/* config_split_listen cuts a value of LISTEN, "address:port" ("[::1]:80" too), as it was checked. */
+void config_split_listen(const char *text, char host[CONFIG_TEXT_BYTES], uint16_t *port);
 
 /* config_init sets every default. */
 void config_init(struct config *config);

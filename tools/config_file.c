@@ -71,6 +71,35 @@ static const char *pair_name(struct source *source, const yaml_node_t *mapping,
     return name;
 }
 
+/* Joins the elements of a list of peers; each that is none is a fault of its own, with its line. */
+static void read_list(struct source *source, const struct config_entry *entry,
+                      const yaml_node_t *list, const char *origin)
+{
+    static const char SEPARATOR[] = ",";
+    char joined[CONFIG_PEERS_BYTES] = "", place_of[CONFIG_ORIGIN_BYTES];
+    size_t used = 0, faults = source->faults->count;
+    for (const yaml_node_item_t *item = list->data.sequence.items.start;
+         item < list->data.sequence.items.top; item++) {
+        const yaml_node_t *node = yaml_document_get_node(&source->document, *item);
+        const char *text = scalar(node);
+        place(source, node, place_of);
+        if (!text || !config_is_peer(text)) {
+            config_fault(source->faults, "%s: %s.%s: \"%.64s\" is not [KEY@]ADDRESS:PORT", place_of,
+                         entry->section, entry->key, text ? text : "");
+            continue;
+        }
+        int count =
+            snprintf(joined + used, sizeof joined - used, "%s%s", used > 0 ? SEPARATOR : "", text);
+        used += (size_t)count;
+        if (used < sizeof joined) continue;
+        config_fault(source->faults, "%s: %s.%s: more than %d peers", place_of, entry->section,
+                     entry->key, CONFIG_PEERS_MAX);
+        return;
+    }
+    if (source->faults->count == faults)
+        config_set(source->config, entry, joined, origin, source->faults);
+}
+
 static void read_section(struct source *source, const char *section, const yaml_node_t *mapping)
 {
     for (const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
@@ -85,6 +114,8 @@ static void read_section(struct source *source, const char *section, const yaml_
         snprintf(dotted, sizeof dotted, "%s.%s", section, key);
         if (!entry)
             config_fault_unknown(source->faults, origin, dotted);
+        else if (entry->kind == CONFIG_PEERS && value->type == YAML_SEQUENCE_NODE)
+            read_list(source, entry, value, origin);
         else if (!text)
             config_fault(source->faults, "%s: %s takes one value", origin, dotted);
         else
@@ -243,6 +274,18 @@ static void append(char *out, size_t capacity, size_t *count, const char *format
     if (wanted > 0) *count += (size_t)wanted;
 }
 
+/* A list of peers, one a line; empty: []. */
+static void append_peers(char *out, size_t capacity, size_t *count, const char *comment,
+                         const char *key, const char *text)
+{
+    append(out, capacity, count, "  %s%s:%s\n", comment, key, *text ? "" : " []");
+    while (*text) {
+        size_t own = strcspn(text, ",");
+        append(out, capacity, count, "  %s  - \"%.*s\"\n", comment, (int)own, text);
+        text += own + (text[own] == ',');
+    }
+}
+
 enum status config_write_yaml(const struct config *config, char *out, size_t capacity,
                               size_t *count)
 {
@@ -256,14 +299,18 @@ enum status config_write_yaml(const struct config *config, char *out, size_t cap
         const struct config_entry *entry = &CONFIG_ENTRIES[i];
         const struct config_value *value = config_value_of(config, entry);
         bool quoted = entry->kind == CONFIG_TEXT || entry->kind == CONFIG_LISTEN ||
-                      entry->kind == CONFIG_LEVELS;
+                      entry->kind == CONFIG_ADDRESS || entry->kind == CONFIG_LEVELS;
         const char *quote = quoted ? "\"" : "";
+        const char *comment = strcmp(value->origin, "default") == 0 ? "# " : "";
         if (strcmp(section, entry->section) != 0)
             append(out, capacity, count, "\n%s:\n", entry->section);
         section = entry->section;
-        append(out, capacity, count, "  # %s\n  %s%s: %s%s%s\n", entry->text,
-               strcmp(value->origin, "default") == 0 ? "# " : "", entry->key, quote, value->text,
-               quote);
+        append(out, capacity, count, "  # %s\n", entry->text);
+        if (entry->kind == CONFIG_PEERS)
+            append_peers(out, capacity, count, comment, entry->key, value->text);
+        else
+            append(out, capacity, count, "  %s%s: %s%s%s\n", comment, entry->key, quote,
+                   value->text, quote);
     }
     return *count < capacity ? STATUS_OK : STATUS_FULL;
 }

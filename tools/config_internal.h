@@ -10,6 +10,8 @@ PRINTF_LIKE(2, 3) void config_fault(struct config_faults *faults, const char *fo
 void config_set(struct config *config, const struct config_entry *entry, const char *text,
                 const char *origin, struct config_faults *faults);
 
+bool config_is_peer(const char *text);
+
 const struct config_entry *config_find(const char *section, const char *key);
 
 /* config_fault_unknown adds "origin: unknown setting typed; did you mean ...?". */

@@ -85,8 +85,8 @@ static void check_bounds(const struct config *config)
     for (size_t i = 0; i < CONFIG_ENTRY_COUNT; i++) {
         const struct config_entry *entry = &CONFIG_ENTRIES[i];
         const struct config_value *value = value_of(config, i);
-        size_t length = strnlen(value->text, CONFIG_TEXT_BYTES);
-        REQUIRE(length < CONFIG_TEXT_BYTES);
+        size_t length = strnlen(value->text, entry->room);
+        REQUIRE(length < entry->room);
         REQUIRE(strnlen(value->origin, CONFIG_ORIGIN_BYTES) < CONFIG_ORIGIN_BYTES);
         bool number =
             entry->kind == CONFIG_U64 || entry->kind == CONFIG_BYTES || entry->kind == CONFIG_MS;
