@@ -78,7 +78,6 @@ static pid_t start_node(const char *program)
 static void make_log(uint64_t transactions, uint64_t keys)
 {
     char program[512], command[3000];
-    uint8_t id[HASH_BYTES];
     const char *temporary = getenv("TMPDIR");
     snprintf(directory, sizeof directory, "%s/cairn-bench-XXXXXX", temporary ? temporary : "/tmp");
     if (!mkdtemp(directory)) fail("no temporary directory");
@@ -86,10 +85,11 @@ static void make_log(uint64_t transactions, uint64_t keys)
     const struct testnet_options options = {.directory = directory,
                                             .chain_name = "bench",
                                             .preset = TESTNET_BENCH,
+                                            .validators = 1,
                                             .load_keys = (uint32_t)keys,
                                             .journal_bytes = UINT64_C(128) << 20,
                                             .time_us = (uint64_t)time(NULL) * 1000000};
-    bench_must("replay", testnet_make(&io, &options, id));
+    bench_must("replay", testnet_make(&io, &options, NULL));
     snprintf(node_home, sizeof node_home, "%s/node0", directory);
     snprintf(log_dir, sizeof log_dir, "%s/data/log", node_home);
     program_path(program);

@@ -42,14 +42,17 @@ static void make_network(void)
     snprintf(directory, sizeof directory, "%s/cairn-bench-XXXXXX", temporary ? temporary : "/tmp");
     if (!mkdtemp(directory)) rig_fail("no temporary directory");
     strcat(directory, "/net");
+    static struct testnet_made made;
     const struct testnet_options options = {.directory = directory,
                                             .chain_name = "bench",
                                             .preset = TESTNET_BENCH,
+                                            .validators = 1,
                                             .load_keys = RIG_KEYS,
                                             .journal_bytes = UINT64_C(128) << 20,
                                             .time_us = (uint64_t)time(NULL) * 1000000};
     bench_must("rig", io_posix_init(&io, 4));
-    bench_must("rig", testnet_make(&io, &options, terms.genesis_id));
+    bench_must("rig", testnet_make(&io, &options, &made));
+    memcpy(terms.genesis_id, made.genesis_id, HASH_BYTES);
     io_deinit(&io);
     snprintf(path, sizeof path, "%s/load.seed", directory);
     FILE *file = fopen(path, "r");

@@ -41,6 +41,21 @@ stop() {
 expect 0 testnet "$cairn" testnet --validators 1 --output-dir "$dir/net" --preset bench --base-port 0 --load-keys 3
 expect 1 "testnet twice" "$cairn" testnet --validators 1 --output-dir "$dir/net"
 has err exists
+expect 0 "network of three" "$cairn" testnet --validators 2 --observers 1 --powers 3,2 --output-dir "$dir/three" --base-port 31000 --load-keys 1 --json
+[ "$(jq -r '.nodes | map([.validator, .api, .peers] | join(" ")) | join(",")' "$dir/out")" = \
+    "true http://127.0.0.1:31000 127.0.0.1:30999,true http://127.0.0.1:31010 127.0.0.1:31009,false http://127.0.0.1:31020 127.0.0.1:31019" ] || fail "the nodes of the network"
+id=$(jq -r '.nodes[2].node' "$dir/out")
+[ -d "$dir/three/node1/validator" ] && [ ! -e "$dir/three/node2/validator" ] || fail "who signs"
+expect 0 "node id" "$cairn" node id --home "$dir/three/node2"
+has out "$id"
+grep -q "$id@127.0.0.1:31019" "$dir/three/node0/config/config.yaml" || fail "the observer is no peer of node0"
+expect 2 "powers of too few" "$cairn" testnet --validators 2 --powers 3 --output-dir "$dir/none"
+expect 2 "no power" "$cairn" testnet --validators 2 --powers 3,0 --output-dir "$dir/none"
+expect 2 "ports beyond the last" "$cairn" testnet --validators 100 --base-port 64600 --output-dir "$dir/none"
+sed 's/@127.0.0.1:31019/@nowhere:31019/' "$dir/three/node0/config/config.yaml" >"$dir/config.yaml"
+expect 1 "a peer that is none" "$cairn" config check --config "$dir/config.yaml"
+has out "config.yaml:$(grep -n nowhere "$dir/config.yaml" | cut -d: -f1): p2p.persistent_peers"
+rm -rf "$dir/three"
 start
 wallet=(--home "$dir/net/wallet" --passphrase-file "$dir/net/passphrase" --node "$url")
 expect 4 "two nodes on one home" "$cairn" start --home "$dir/net/node0"

@@ -65,7 +65,6 @@ static void read_file(const char *name, char *out, size_t capacity)
 static int start(void **state)
 {
     (void)state;
-    uint8_t id[HASH_BYTES];
     char text[256], *path = net.node_home;
     const char *why = "";
     snprintf(net.home, sizeof net.home, "/tmp/cairn-test-api-XXXXXX");
@@ -73,10 +72,11 @@ static int start(void **state)
     struct testnet_options options = {.directory = net.home,
                                       .chain_name = "test",
                                       .preset = TESTNET_DEV,
+                                      .validators = 1,
                                       .load_keys = KEYS,
                                       .journal_bytes = UINT64_C(128) << 20,
                                       .time_us = UINT64_C(1700000000000000)};
-    assert_int_equal(testnet_make(&net.io, &options, id), STATUS_OK);
+    assert_int_equal(testnet_make(&net.io, &options, NULL), STATUS_OK);
     read_file("load.seed", text, sizeof text);
     assert_int_equal(text_hex_parse(text, net.seed, sizeof net.seed), STATUS_OK);
     read_file("node0/validator/passphrase", text, sizeof text);

@@ -55,7 +55,7 @@ static int make_net(void **state)
 {
     (void)state;
     char path[320];
-    uint8_t id[HASH_BYTES], *text = NULL;
+    uint8_t *text = NULL;
     size_t count = 0;
     snprintf(net.home, sizeof net.home, "/tmp/cairn-test-node-XXXXXX");
     if (!mkdtemp(net.home) || hash_init() != STATUS_OK) return -1;
@@ -63,10 +63,11 @@ static int make_net(void **state)
     struct testnet_options options = {.directory = net.home,
                                       .chain_name = "test",
                                       .preset = TESTNET_BENCH,
+                                      .validators = 1,
                                       .load_keys = KEYS,
                                       .journal_bytes = UINT64_C(128) << 20,
                                       .time_us = UINT64_C(1700000000000000)};
-    assert_int_equal(testnet_make(&net.io, &options, id), STATUS_OK);
+    assert_int_equal(testnet_make(&net.io, &options, NULL), STATUS_OK);
     snprintf(path, sizeof path, "%s/load.seed", net.home);
     assert_int_equal(home_read(&net.io, path, 2 * LOAD_SEED_BYTES, &text, &count), STATUS_OK);
     for (size_t i = 0; i < LOAD_SEED_BYTES; i++) {

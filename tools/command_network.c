@@ -1,4 +1,4 @@
-/* cairn testnet, validator: making nodes. */
+/* cairn testnet, validator, node: making nodes. */
 #include "tools/command_network.h"
 
 #include <sodium.h>
@@ -9,6 +9,7 @@
 #include "tools/home.h"
 #include "tools/output.h"
 #include "tools/testnet.h"
+#include "tools/text.h"
 #include "tools/wallet.h"
 
 static const struct option TESTNET_OPTIONS[] = {
@@ -17,8 +18,19 @@ static const struct option TESTNET_OPTIONS[] = {
      .value = "N",
      .preset = "1",
      .lo = 1,
-     .hi = 1,
-     .text = "how many validators; one, until consensus between several is built"},
+     .hi = TESTNET_VALIDATORS_MAX,
+     .text = "how many validators: node0, node1 ... in the directory"},
+    {.name = "observers",
+     .kind = OPTION_U64,
+     .value = "N",
+     .preset = "0",
+     .lo = 0,
+     .hi = TESTNET_OBSERVERS_MAX,
+     .text = "how many nodes that follow and sign nothing, behind the validators"},
+    {.name = "powers",
+     .kind = OPTION_TEXT,
+     .value = "LIST",
+     .text = "power of each validator, such as 10,10,5; 1 each unless given"},
     {.name = "output-dir", .kind = OPTION_TEXT, .value = "DIR", .text = "where to make it"},
     {.name = "preset",
      .kind = OPTION_TEXT,
@@ -43,7 +55,9 @@ static const struct option TESTNET_OPTIONS[] = {
      .preset = "26657",
      .lo = 0,
      .hi = 65000,
-     .text = "port of the API, metrics three above; 0: chosen at start, see run/api"},
+     .text =
+         "port of node0's API, peers one below, metrics three above, the next node ten above; 0: "
+         "free ones, see run/api"},
     {.name = "journal",
      .kind = OPTION_BYTES,
      .value = "SIZE",
@@ -64,13 +78,76 @@ static bool preset_of(const char *name, enum testnet_preset *preset)
     return false;
 }
 
+/* read_powers: "10,10,5", one for each validator. */
+static bool read_powers(const char *text, size_t count, uint64_t *powers)
+{
+    for (size_t i = 0; i < count; i++) {
+        char number[24];
+        size_t own = strcspn(text, ",");
+        if (own >= sizeof number) return false;
+        memcpy(number, text, own);
+        number[own] = 0;
+        if (text_parse_u64(number, &powers[i]) != STATUS_OK || powers[i] == 0) return false;
+        text += own;
+        if (*text != (i + 1 < count ? ',' : 0)) return false;
+        text += *text == ',';
+    }
+    return true;
+}
+
+static json_t *json_of_port(uint16_t port)
+{
+    return port ? json_sprintf("http://127.0.0.1:%u", port) : json_null();
+}
+
+static json_t *json_of_made(const struct testnet_options *options, const struct testnet_made *made)
+{
+    json_t *nodes = json_array();
+    for (size_t i = 0; i < made->count; i++) {
+        const struct testnet_node *node = &made->node[i];
+        json_array_append_new(nodes, json_pack("{s:o, s:b, s:o, s:o, s:o, s:o}", "home",
+                                               json_sprintf("%s/node%zu", options->directory, i),
+                                               "validator", i < options->validators, "node",
+                                               output_hex(node->key, 32), "peers",
+                                               json_sprintf("127.0.0.1:%u", node->peers_port),
+                                               "api", json_of_port(node->api_port), "metrics",
+                                               json_of_port(node->metrics_port)));
+    }
+    return json_pack("{s:o, s:o, s:o}", "chain", output_hex(made->genesis_id, HASH_BYTES), "home",
+                     json_sprintf("%s/node0", options->directory), "nodes", nodes);
+}
+
+static enum exit_code make_testnet(struct call *call, const struct testnet_options *options)
+{
+    struct io io;
+    struct testnet_made *made = calloc(1, sizeof *made);
+    enum status status = made ? hash_init() : STATUS_NO_MEMORY;
+    if (status == STATUS_OK) status = io_posix_init(&io, 4);
+    if (status != STATUS_OK) {
+        free(made);
+        return output_fail_status(call, status, "testnet");
+    }
+    status = testnet_make(&io, options, made);
+    io_deinit(&io);
+    enum exit_code code = status == STATUS_OK
+                              ? output_result(call, json_of_made(options, made))
+                              : output_fail_status(call, status, options->directory);
+    free(made);
+    return code;
+}
+
 static enum exit_code run_testnet(struct call *call)
 {
     struct timespec now;
+    uint64_t powers[TESTNET_VALIDATORS_MAX];
+    const char *list = option_text(call, "powers");
     clock_gettime(CLOCK_REALTIME, &now);
     struct testnet_options options = {
         .directory = option_text(call, "output-dir"),
         .chain_name = option_text(call, "chain-name"),
+        .validators = (uint32_t)option_number(call, "validators"),
+        .observers = (uint32_t)option_number(call, "observers"),
+        .powers = list ? powers : NULL,
         .load_keys = (uint32_t)option_number(call, "load-keys"),
         .base_port = (uint16_t)option_number(call, "base-port"),
         .journal_bytes = option_number(call, "journal"),
@@ -80,18 +157,15 @@ static enum exit_code run_testnet(struct call *call)
     if (!preset_of(option_text(call, "preset"), &options.preset)) {
         return output_fail(call, EXIT_USAGE, "usage", "--preset is main, dev or bench");
     }
-    struct io io;
-    uint8_t id[HASH_BYTES];
-    enum status status = hash_init();
-    if (status == STATUS_OK) status = io_posix_init(&io, 4);
-    if (status != STATUS_OK) return output_fail_status(call, status, "testnet");
-    status = testnet_make(&io, &options, id);
-    io_deinit(&io);
-    if (status != STATUS_OK) return output_fail_status(call, status, options.directory);
-    char home[IO_PATH_MAX];
-    snprintf(home, sizeof home, "%s/node0", options.directory);
-    return output_result(
-        call, json_pack("{s:o, s:s}", "chain", output_hex(id, HASH_BYTES), "home", home));
+    if (list && !read_powers(list, options.validators, powers)) {
+        return output_fail(call, EXIT_USAGE, "usage",
+                           "--powers takes a number above 0 for each of %u validators",
+                           options.validators);
+    }
+    if (options.base_port > testnet_base_port_max(options.validators + options.observers)) {
+        return output_fail(call, EXIT_USAGE, "usage", "--base-port is too high for so many nodes");
+    }
+    return make_testnet(call, &options);
 }
 
 static const struct action TESTNET[] = {
@@ -137,6 +211,7 @@ static enum exit_code run_init(struct call *call)
         randombytes_buf(seed, sizeof seed);
         crypto_sign_seed_keypair(key, secret, seed);
         status = home_make(&io, home);
+        if (status == STATUS_OK) status = home_open_node_key(&io, home, secret);
         if (status == STATUS_OK) {
             status = home_make_validator(&io, home, &genesis, seed, passphrase.text,
                                          passphrase.count, false, option_number(call, "journal"));
@@ -162,3 +237,30 @@ static const struct action VALIDATOR[] = {
      .run = run_init},
 };
 COMMAND_SET(COMMANDS_VALIDATOR, "validator", "the consensus key of a node", VALIDATOR);
+
+/* ---- node ---- */
+
+static enum exit_code run_id(struct call *call)
+{
+    char home[IO_PATH_MAX];
+    struct io io;
+    uint8_t secret[64];
+    enum status status = call_home(call, home);
+    if (status == STATUS_OK) status = hash_init();
+    if (status == STATUS_OK) status = io_posix_init(&io, 4);
+    if (status != STATUS_OK) return output_fail_status(call, status, "node id");
+    status = home_open_node_key(&io, home, secret);
+    io_deinit(&io);
+    if (status != STATUS_OK) return output_fail_status(call, status, HOME_NODE_KEY_FILE);
+    json_t *value = json_pack("{s:o}", "node", output_hex(secret + 32, 32));
+    sodium_memzero(secret, sizeof secret);
+    return output_result(call, value);
+}
+
+static const struct action NODE[] = {
+    {.verb = "id",
+     .text = "the network key, which peers know this node by; made if there is none",
+     .flags = COMMAND_HAS_SECRETS,
+     .run = run_id},
+};
+COMMAND_SET(COMMANDS_NODE, "node", "who a node is for its peers", NODE);

@@ -1,7 +1,7 @@
-/* cairn start: key, node, HTTP, loop - and back in reverse.
+/* cairn start: keys, node, HTTP, loop - and back in reverse. Without validator/ the node is an observer.
  *
- * The addresses that were bound stand in HOME/run/api and HOME/run/metrics while requests are answered; a
- * node that was killed leaves them behind.
+ * The addresses that were bound stand in HOME/run/api, HOME/run/metrics and HOME/run/p2p while requests are
+ * answered; a node that was killed leaves them behind.
  * SIGTERM and SIGINT end the node in order; being killed is safe too. */
 #include "tools/command_start.h"
 
@@ -17,6 +17,7 @@
 #include "tools/config.h"
 #include "tools/home.h"
 #include "tools/keystore.h"
+#include "tools/network.h"
 #include "tools/output.h"
 #include "tools/wallet.h"
 
@@ -40,6 +41,7 @@ struct start {
     struct home_genesis genesis;
     struct keystore_key key;
     bool key_open;
+    struct network network;
     struct node *node;
     struct server *server;
 };
@@ -93,6 +95,10 @@ static enum exit_code open_key(struct start *start)
 {
     char path[IO_PATH_MAX];
     struct passphrase passphrase;
+    if (!home_has_validator(&start->io, start->home)) {
+        TRACE(INFO, "tools", "start", "no validator key here: the node observes and signs nothing");
+        return EXIT_OK;
+    }
     enum status status = home_path(start->home, "validator/key.enc", path);
     if (status != STATUS_OK) return output_fail_status(start->call, status, path);
     enum exit_code code = read_passphrase(start, &passphrase);
@@ -114,7 +120,9 @@ static enum exit_code open_node(struct start *start)
     struct node_options options = {
         .home = start->home,
         .genesis = {start->genesis.bytes, start->genesis.count},
-        .secret_key = start->key.secret,
+        .secret_key = start->key_open ? start->key.secret : NULL,
+        .journal_bytes = config->storage_journal_bytes.number,
+        .network = &start->network.options,
         .mempool = MEMPOOL_LIMITS_DEFAULT,
         .verify_threads = cores < 1    ? 1
                           : cores > 16 ? 16
@@ -143,30 +151,12 @@ static enum exit_code open_node(struct start *start)
 
 /* ---- HTTP ---- */
 
-/* split_listen cuts "address:port" ("[::1]:80" too), as the configuration has checked it. */
-static void split_listen(const char *text, char address[CONFIG_TEXT_BYTES], uint16_t *port)
-{
-    const char *colon = strrchr(text, ':');
-    size_t count = (size_t)(colon - text), first = 0;
-    uint32_t number = 0;
-    if (text[0] == '[') {
-        first = 1;
-        count -= 2;
-    }
-    memcpy(address, text + first, count);
-    address[count] = 0;
-    for (const char *p = colon + 1; *p; p++) {
-        number = number * 10 + (uint32_t)(*p - '0');
-    }
-    *port = (uint16_t)number;
-}
-
-static enum status write_run(struct start *start, const char *name, const char *address,
-                             uint16_t port)
+static enum status write_run(struct start *start, const char *name, const char *scheme,
+                             const char *address, uint16_t port)
 {
     char path[IO_PATH_MAX], url[CONFIG_TEXT_BYTES + 32];
     bool six = strchr(address, ':') != NULL;
-    int count = snprintf(url, sizeof url, "http://%s%s%s:%u\n", six ? "[" : "", address,
+    int count = snprintf(url, sizeof url, "%s%s%s%s:%u\n", scheme, six ? "[" : "", address,
                          six ? "]" : "", port);
     TRY(home_path(start->home, name, path));
     return io_write_file(&start->io, path, (const uint8_t *)url, (size_t)count);
@@ -175,7 +165,7 @@ static enum status write_run(struct start *start, const char *name, const char *
 /* forget_run: nobody answers at these addresses any more. */
 static void forget_run(struct start *start)
 {
-    static const char *const NAMES[] = {"run/api", "run/metrics"};
+    static const char *const NAMES[] = {"run/api", "run/metrics", "run/p2p"};
     char path[IO_PATH_MAX];
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         enum status status = home_path(start->home, NAMES[i], path);
@@ -193,8 +183,8 @@ static enum exit_code open_server(struct start *start)
     char address[CONFIG_TEXT_BYTES], metrics[CONFIG_TEXT_BYTES];
     struct server_options options;
     server_options_default(&options);
-    split_listen(config->api_listen_addr.text, address, &options.port);
-    split_listen(config->metrics_listen_addr.text, metrics, &options.metrics_port);
+    config_split_listen(config->api_listen_addr.text, address, &options.port);
+    config_split_listen(config->metrics_listen_addr.text, metrics, &options.metrics_port);
     options.address = address;
     options.metrics_address = metrics;
     options.version = CAIRN_VERSION;
@@ -214,9 +204,14 @@ static enum exit_code open_server(struct start *start)
                            "HTTP on %s and metrics on %s: the address is taken or not ours",
                            config->api_listen_addr.text, config->metrics_listen_addr.text);
     }
-    status = write_run(start, "run/api", address, server_port(start->server));
+    status = write_run(start, "run/api", "http://", address, server_port(start->server));
     if (status == STATUS_OK) {
-        status = write_run(start, "run/metrics", metrics, server_metrics_port(start->server));
+        status =
+            write_run(start, "run/metrics", "http://", metrics, server_metrics_port(start->server));
+    }
+    if (status == STATUS_OK) {
+        status =
+            write_run(start, "run/p2p", "", start->network.listen_host, node_p2p_port(start->node));
     }
     return status == STATUS_OK ? EXIT_OK : output_fail_status(start->call, status, "run/");
 }
@@ -239,6 +234,8 @@ static enum exit_code open_all(struct start *start)
     start->io_open = true;
     status = home_open_genesis(&start->io, start->home, &start->genesis);
     if (status != STATUS_OK) return output_fail_status(start->call, status, HOME_GENESIS_FILE);
+    status = network_open(&start->network, &start->io, start->home, start->config);
+    if (status != STATUS_OK) return output_fail_status(start->call, status, HOME_NODE_KEY_FILE);
     code = open_key(start);
     if (code == EXIT_OK) code = open_node(start);
     if (code == EXIT_OK) code = open_server(start);
@@ -253,6 +250,7 @@ static void close_all(struct start *start)
     }
     node_close(start->node);
     if (start->key_open) keystore_close(&start->key);
+    network_close(&start->network);
     home_close_genesis(&start->genesis);
     if (start->io_open) io_deinit(&start->io);
     free(start->config);

@@ -17,7 +17,7 @@ enum status home_path(const char *home, const char *below, char out[IO_PATH_MAX]
 
 enum status home_make(struct io *io, const char *home)
 {
-    static const char *const FOLDERS[] = {"config", "validator", "data", "run", "keys"};
+    static const char *const FOLDERS[] = {"config", "data", "run", "keys"};
     TRY(io_mkdir(io, home));
     for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
         char path[IO_PATH_MAX];
@@ -25,6 +25,54 @@ enum status home_make(struct io *io, const char *home)
         TRY(io_mkdir(io, path));
     }
     return STATUS_OK;
+}
+
+enum status home_write_node_key(struct io *io, const char *home, const uint8_t seed[32])
+{
+    char path[IO_PATH_MAX];
+    int file;
+    TRY(home_path(home, HOME_NODE_KEY_FILE, path));
+    if (io_open(io, path, 0, &file) == STATUS_OK) {
+        TRY(io_close(io, file));
+        return STATUS_EXISTS;
+    }
+    return io_write_file(io, path, seed, 32);
+}
+
+enum status home_open_node_key(struct io *io, const char *home, uint8_t secret[64])
+{
+    char path[IO_PATH_MAX];
+    uint8_t seed[32], key[32], *bytes = NULL;
+    size_t count = 0;
+    TRY(home_path(home, HOME_NODE_KEY_FILE, path));
+    enum status status = home_read(io, path, sizeof seed, &bytes, &count);
+    if (status == STATUS_OK && count != sizeof seed) status = STATUS_CORRUPT;
+    if (status == STATUS_FULL) status = STATUS_CORRUPT;
+    if (status == STATUS_OK) memcpy(seed, bytes, sizeof seed);
+    if (status == STATUS_NOT_FOUND) {
+        randombytes_buf(seed, sizeof seed);
+        status = home_write_node_key(io, home, seed);
+    }
+    if (status == STATUS_OK) crypto_sign_seed_keypair(key, secret, seed);
+    if (bytes) sodium_memzero(bytes, count);
+    free(bytes);
+    sodium_memzero(seed, sizeof seed);
+    return status;
+}
+
+bool home_has_validator(struct io *io, const char *home)
+{
+    static const char *const NAMES[] = {"validator/key.enc", "validator/journal",
+                                        "validator/super"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        char path[IO_PATH_MAX];
+        int file;
+        if (home_path(home, NAMES[i], path) != STATUS_OK) continue;
+        enum status status = io_open(io, path, 0, &file);
+        if (status == STATUS_OK) io_release(io, file);
+        if (status != STATUS_NOT_FOUND) return true;
+    }
+    return false;
 }
 
 enum status home_read(struct io *io, const char *path, size_t limit, uint8_t **bytes, size_t *count)
@@ -78,6 +126,8 @@ enum status home_make_validator(struct io *io, const char *home, const struct ho
         .purpose = KEYSTORE_VALIDATOR,
         .cost = development ? KEYSTORE_COST_DEVELOPMENT : KEYSTORE_COST_NORMAL,
     };
+    TRY(home_path(home, "validator", path));
+    TRY(io_mkdir(io, path));
     TRY(home_path(home, "validator/key.enc", path));
     TRY(keystore_save(io, path, &info, seed, passphrase, passphrase_bytes));
     crypto_sign_seed_keypair(key, secret, seed);

@@ -6,17 +6,17 @@
 #include <stdlib.h>
 
 #include "apply/transaction.h"
-#include "tools/config.h"
+#include "log/signature.h"
 #include "tools/home.h"
 #include "tools/keystore.h"
 #include "tools/load.h"
+#include "tools/testnet_internal.h"
 #include "tools/text.h"
 
-#define LOAD_COINS       1000
-#define REWARD_COINS     200000000
-#define TREASURY_COINS   100000000
-#define PASSPHRASE       "nothing of worth"
-#define CONFIG_BYTES_MAX 16384
+#define LOAD_COINS     1000
+#define REWARD_COINS   200000000
+#define TREASURY_COINS 100000000
+#define PASSPHRASE     "nothing of worth"
 
 struct account_row {
     uint8_t address[HASH_BYTES];
@@ -29,15 +29,6 @@ static int by_address(const void *a, const void *b)
                   ((const struct account_row *)b)->address, HASH_BYTES);
 }
 
-struct testnet {
-    struct io *io;
-    const struct testnet_options *options;
-    uint8_t load_seed[LOAD_SEED_BYTES];
-    uint8_t consensus_seed[32], faucet_seed[32], operator_seed[32];
-    uint8_t consensus_key[32], operator_address[HASH_BYTES], faucet_address[HASH_BYTES];
-    uint8_t genesis_id[HASH_BYTES];
-};
-
 static void public_of(const uint8_t seed[32], uint8_t key[32])
 {
     uint8_t secret[64];
@@ -45,14 +36,29 @@ static void public_of(const uint8_t seed[32], uint8_t key[32])
     sodium_memzero(secret, sizeof secret);
 }
 
+static int by_key(const void *a, const void *b)
+{
+    return memcmp(((const struct testnet_validator *)a)->key,
+                  ((const struct testnet_validator *)b)->key, 32);
+}
+
 static void draw_keys(struct testnet *net)
 {
     uint8_t key[32];
+    uint32_t validators = net->options->validators;
     randombytes_buf(net->load_seed, sizeof net->load_seed);
-    randombytes_buf(net->consensus_seed, 32);
+    for (uint32_t i = 0; i < validators; i++) {
+        randombytes_buf(net->validator[i].seed, 32);
+        public_of(net->validator[i].seed, net->validator[i].key);
+    }
+    /* Node i is validator i of the set. */
+    qsort(net->validator, validators, sizeof net->validator[0], by_key);
+    for (size_t i = 0; i < net->made->count; i++) {
+        randombytes_buf(net->node_seed[i], 32);
+        public_of(net->node_seed[i], net->made->node[i].key);
+    }
     randombytes_buf(net->faucet_seed, 32);
     randombytes_buf(net->operator_seed, 32);
-    public_of(net->consensus_seed, net->consensus_key);
     public_of(net->operator_seed, key);
     address_of_key(key, net->operator_address);
     public_of(net->faucet_seed, key);
@@ -95,23 +101,29 @@ static struct account_row *make_accounts(const struct testnet *net, uint32_t *co
     return rows;
 }
 
-static enum status write_genesis(struct testnet *net, const char *home,
-                                 const struct genesis *genesis)
+static enum status encode_genesis(struct testnet *net, const struct genesis *genesis)
 {
-    char path[IO_PATH_MAX];
-    size_t room = (size_t)genesis->accounts.bytes + 4096, count;
-    uint8_t *bytes = malloc(room);
-    if (!bytes) return STATUS_NO_MEMORY;
-    enum status status = genesis_check(genesis) ? STATUS_RANGE : STATUS_OK;
-    if (status == STATUS_OK) status = genesis_encode(genesis, bytes, room, &count);
-    if (status == STATUS_OK) status = home_path(home, HOME_GENESIS_FILE, path);
-    if (status == STATUS_OK) status = io_write_file(net->io, path, bytes, count);
-    if (status == STATUS_OK) genesis_id_of(bytes, count, net->genesis_id);
-    free(bytes);
-    return status;
+    size_t room = (size_t)genesis->accounts.bytes + genesis->validators.bytes + 4096;
+    net->genesis = malloc(room);
+    if (!net->genesis) return STATUS_NO_MEMORY;
+    if (genesis_check(genesis)) return STATUS_RANGE;
+    TRY(genesis_encode(genesis, net->genesis, room, &net->genesis_bytes));
+    genesis_id_of(net->genesis, net->genesis_bytes, net->made->genesis_id);
+    return STATUS_OK;
 }
 
-static enum status make_genesis(struct testnet *net, const char *home)
+static void write_validators(const struct testnet *net, struct writer *w)
+{
+    for (uint32_t i = 0; i < net->options->validators; i++) {
+        struct validator_entry entry = {.power = 1};
+        if (net->options->powers) entry.power = net->options->powers[i];
+        memcpy(entry.key, net->validator[i].key, 32);
+        memcpy(entry.operator_address, net->operator_address, HASH_BYTES);
+        validator_entry_write(w, &entry);
+    }
+}
+
+static enum status make_genesis(struct testnet *net)
 {
     uint32_t count;
     struct account_row *rows = make_accounts(net, &count);
@@ -127,12 +139,9 @@ static enum status make_genesis(struct testnet *net, const char *home)
         memcpy(account.address, rows[i].address, HASH_BYTES);
         genesis_account_write(&w, &account);
     }
-    uint8_t validators[validator_entry_bytes_max];
+    uint8_t validators[TESTNET_VALIDATORS_MAX * validator_entry_bytes_max];
     struct writer v = writer_of(validators, sizeof validators);
-    struct validator_entry entry = {.power = 1};
-    memcpy(entry.key, net->consensus_key, 32);
-    memcpy(entry.operator_address, net->operator_address, HASH_BYTES);
-    validator_entry_write(&v, &entry);
+    write_validators(net, &v);
 
     const char *name = net->options->chain_name;
     struct genesis genesis = {
@@ -140,12 +149,12 @@ static enum status make_genesis(struct testnet *net, const char *home)
         .chain_name = {(const uint8_t *)name, strlen(name)},
         .time_us = net->options->time_us,
         .accounts = {accounts, writer_bytes(&w), count},
-        .validators = {validators, writer_bytes(&v), 1},
+        .validators = {validators, writer_bytes(&v), net->options->validators},
         .reward_pool = REWARD_COINS * AMOUNT_PER_COIN,
         .treasury = TREASURY_COINS * AMOUNT_PER_COIN,
     };
     preset_params(net->options->preset, &genesis.params);
-    enum status status = write_genesis(net, home, &genesis);
+    enum status status = encode_genesis(net, &genesis);
     free(accounts);
     free(rows);
     return status;
@@ -159,43 +168,6 @@ static enum status write_text(struct io *io, const char *directory, const char *
     char path[IO_PATH_MAX];
     TRY(home_path(directory, name, path));
     return io_write_file(io, path, (const uint8_t *)text, strlen(text));
-}
-
-/* set_config lays the network's own settings over the defaults. */
-static enum status set_config(const struct testnet_options *options, struct config *config)
-{
-    char api[32], metrics[32], journal[32];
-    unsigned port = options->base_port;
-    snprintf(api, sizeof api, "127.0.0.1:%u", port);
-    snprintf(metrics, sizeof metrics, "127.0.0.1:%u", port ? port + 3 : 0);
-    snprintf(journal, sizeof journal, "%llu", (unsigned long long)options->journal_bytes);
-    const struct setting_given settings[] = {
-        {"node.moniker", "node0"},        {"api.listen_addr", api},
-        {"metrics.listen_addr", metrics}, {"storage.journal_bytes", journal},
-        {"api.tokens_per_second", "0"}, /* the load generator is one address */
-    };
-    struct config_faults *faults = calloc(1, sizeof *faults);
-    if (!faults) return STATUS_NO_MEMORY;
-    config_init(config);
-    config_read_settings(config, settings, sizeof settings / sizeof settings[0], faults);
-    enum status status = faults->count == 0 ? STATUS_OK : STATUS_RANGE;
-    free(faults);
-    return status;
-}
-
-static enum status write_config(struct testnet *net, const char *home)
-{
-    char path[IO_PATH_MAX];
-    size_t count;
-    struct config *config = calloc(1, sizeof *config);
-    char *text = malloc(CONFIG_BYTES_MAX);
-    enum status status = config && text ? set_config(net->options, config) : STATUS_NO_MEMORY;
-    if (status == STATUS_OK) status = config_write_yaml(config, text, CONFIG_BYTES_MAX, &count);
-    if (status == STATUS_OK) status = home_path(home, "config/config.yaml", path);
-    if (status == STATUS_OK) status = io_write_file(net->io, path, (uint8_t *)text, count);
-    free(text);
-    free(config);
-    return status;
 }
 
 static enum status write_wallet_key(struct testnet *net, const char *wallet, const char *name,
@@ -222,28 +194,49 @@ static enum status make_wallet(struct testnet *net)
     return write_text(net->io, directory, "load.seed", seed);
 }
 
-static enum status make_node(struct testnet *net)
+static enum status make_validator(struct testnet *net, const char *home, size_t index)
 {
-    char home[IO_PATH_MAX];
-    TRY(home_path(net->options->directory, "node0", home));
-    TRY(home_make(net->io, home));
-    TRY(make_genesis(net, home));
-    TRY(write_config(net, home));
-    TRY(write_text(net->io, home, "validator/passphrase", PASSPHRASE "\n"));
     struct home_genesis genesis;
     TRY(home_open_genesis(net->io, home, &genesis));
     enum status status =
-        home_make_validator(net->io, home, &genesis, net->consensus_seed, PASSPHRASE,
+        home_make_validator(net->io, home, &genesis, net->validator[index].seed, PASSPHRASE,
                             strlen(PASSPHRASE), true, net->options->journal_bytes);
     home_close_genesis(&genesis);
-    return status;
+    TRY(status);
+    return write_text(net->io, home, "validator/passphrase", PASSPHRASE "\n");
+}
+
+static enum status make_node(struct testnet *net, size_t index)
+{
+    char home[IO_PATH_MAX], path[IO_PATH_MAX], name[32];
+    snprintf(name, sizeof name, "node%zu", index);
+    TRY(home_path(net->options->directory, name, home));
+    TRY(home_make(net->io, home));
+    TRY(home_path(home, HOME_GENESIS_FILE, path));
+    TRY(io_write_file(net->io, path, net->genesis, net->genesis_bytes));
+    TRY(home_write_node_key(net->io, home, net->node_seed[index]));
+    TRY(testnet_write_config(net, home, index));
+    return index < net->options->validators ? make_validator(net, home, index) : STATUS_OK;
+}
+
+static enum status make_all(struct testnet *net)
+{
+    TRY(io_mkdir(net->io, net->options->directory));
+    TRY(testnet_choose_ports(net));
+    draw_keys(net);
+    TRY(make_genesis(net));
+    for (size_t i = 0; i < net->made->count; i++) {
+        TRY(make_node(net, i));
+    }
+    return make_wallet(net); /* load.seed last: the network is whole */
 }
 
 enum status testnet_make(struct io *io, const struct testnet_options *options,
-                         uint8_t genesis_id[HASH_BYTES])
+                         struct testnet_made *made)
 {
     assert(options->load_keys <= TESTNET_LOAD_KEYS_MAX);
-    struct testnet net = {.io = io, .options = options};
+    assert(options->validators >= 1 && options->validators <= TESTNET_VALIDATORS_MAX);
+    assert(options->observers <= TESTNET_OBSERVERS_MAX);
     char seed[IO_PATH_MAX];
     int file;
     TRY(home_path(options->directory, "load.seed", seed));
@@ -251,11 +244,18 @@ enum status testnet_make(struct io *io, const struct testnet_options *options,
         TRY(io_close(io, file));
         return STATUS_EXISTS;
     }
-    TRY(io_mkdir(io, options->directory));
-    draw_keys(&net);
-    enum status status = make_node(&net);
-    if (status == STATUS_OK) status = make_wallet(&net); /* load.seed last: the network is whole */
-    memcpy(genesis_id, net.genesis_id, HASH_BYTES);
-    sodium_memzero(&net, sizeof net);
+    struct testnet *net = calloc(1, sizeof *net);
+    struct testnet_made *own = calloc(1, sizeof *own);
+    enum status status = STATUS_NO_MEMORY;
+    if (net && own) {
+        *net = (struct testnet){.io = io, .options = options, .made = own};
+        own->count = options->validators + options->observers;
+        status = make_all(net);
+        if (made) *made = *own;
+        free(net->genesis);
+        sodium_memzero(net, sizeof *net);
+    }
+    free(own);
+    free(net);
     return status;
 }
