@@ -4,12 +4,14 @@
     bash tests/coverage.sh                        which test runs which line (once)
     chrt -i 0 python3 tests/mutants.py            200 mutants of log/ and apply/, seed 1
     python3 tests/mutants.py --again              only those that survived the last run, or were not run
+    python3 tests/mutants.py --resume --minutes 20   go on with those that were not run, for so long
     python3 tests/mutants.py --only log/block.c --count 20 --seed 7
     python3 tests/mutants.py --show m0042         the change that a mutant makes
 
 A mutant is one small wrong change of the source (the operators are in tests/mutants_make.py): drawn
 by seed, spread over the files by their lines of code. Each is compiled, then the unit, model, fault and crash
-tests that run a changed line are run, those named like its file first, then the quickest, until one fails. Verdicts:
+tests that run a changed line are run, the quickest first and those named like its file before them, until one
+fails. With --slow, tests that usually take longer are left out, which can only let more survive. Verdicts:
 
     killed     a test failed, leaked memory, or used many times its usual processor time, or gigabytes of memory
     survived   none did
@@ -63,8 +65,14 @@ def tool(name):
     return found or os.path.join(os.path.dirname(os.path.realpath(shutil.which('clang'))), name)
 
 
+def has_profile(name):
+    return os.path.exists(os.path.join(PROFILES, name + '.profraw'))
+
+
 def lines_of_test(name):
-    """{file: set of lines that the test runs}"""
+    """{file: set of lines that the test runs}; None, any line, of a test that coverage.sh has not run"""
+    if not has_profile(name):
+        return None
     profile = os.path.join(PROFILES, name)
     run([tool('llvm-profdata'), 'merge', '-sparse', profile + '.profraw', '-o', profile + '.profdata'])
     text = subprocess.run([tool('llvm-cov'), 'export', '-format=lcov', '-instr-profile', profile + '.profdata',
@@ -95,7 +103,8 @@ def load_map(skip, by_lines):
 class Worker:
     """All objects but the tests' own go into one shared library: a mutant is one object and one link."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, tests):
+        self.tests = tests
         self.source = os.path.join(folder, 'source')
         self.build = os.path.join(self.source, 'build')
         self.scratch = os.path.join(folder, 'tmp')
@@ -113,7 +122,8 @@ class Worker:
             for entry in json.load(file):
                 name, words = os.path.relpath(entry['file'], self.source), shlex.split(entry['command'])
                 object_path = words[words.index('-o') + 1]
-                if re.search(r'CMakeFiles/(cairn_(log|apply|replica|api|tools|test_support)|test_\w+)\.dir/', object_path):
+                of = re.search(r'CMakeFiles/(cairn_(?:log|apply|replica|api|tools|test_support)|test_\w+)\.dir/', object_path)
+                if of and (of.group(1).startswith('cairn_') or of.group(1) in self.tests):
                     self.commands[name], self.objects[name] = words, os.path.join(self.build, object_path)
         run(['ninja', '-C', self.build, '-j', '1'] + [os.path.relpath(o, self.build) for o in self.objects.values()])
         with open(os.path.join(self.build, 'build.ninja'), encoding='utf-8') as file:
@@ -266,9 +276,8 @@ def judge(worker, mutant, lines, usual, listed):
         return 'same', '', ''
     touched = set(range(mutant.line, mutant.line_end + 1))
     parts = set(re.split(r'[_.]', os.path.basename(mutant.file)))
-    near = lambda test: -len(parts & set(test.split('_')[1:]))  # tests named like the file first
-    tests = [t for t in sorted(usual, key=lambda test: (near(test), usual[test]))
-             if lines[t] is None or touched & lines[t].get(mutant.file, set())]
+    cost = lambda test: usual[test] / (1 + 20 * len(parts & set(test.split('_')[1:])))  # named like the file: sooner
+    tests = [t for t in sorted(usual, key=cost) if lines[t] is None or touched & lines[t].get(mutant.file, set())]
     for test in tests:
         how, _ = worker.test(test, 20 + 6 * usual[test])
         if how:
@@ -291,12 +300,12 @@ def same_mutant(row, mutant):
     return all(row[name] == getattr(mutant, name) for name in ('id', 'file', 'line', 'before', 'after'))
 
 
-def kept_rows(path, mutants):
+def kept_rows(path, mutants, survivors_too):
     """Verdicts of an earlier run on these mutants that need no second look."""
     if not os.path.exists(path):
         return []
     with open(path, encoding='utf-8') as file:
-        earlier = {row['id']: row for row in json.load(file) if row['verdict'] != 'survived'}
+        earlier = {row['id']: row for row in json.load(file) if survivors_too or row['verdict'] != 'survived'}
     return [earlier[m.id] for m in mutants if m.id in earlier and same_mutant(earlier[m.id], m)]
 
 
@@ -339,6 +348,9 @@ def main():
     parser.add_argument('--skip', action='append', default=[], help='a test that is not run; may be repeated')
     parser.add_argument('--all-tests', action='store_true', help='do without tests/coverage.sh: any test may kill')
     parser.add_argument('--again', action='store_true', help='keep the verdicts of the last run but "survived"')
+    parser.add_argument('--resume', action='store_true', help='keep all verdicts of the last run')
+    parser.add_argument('--minutes', type=float, default=1e9, help='begin no mutant after so long')
+    parser.add_argument('--slow', type=float, default=1e9, help='leave out tests that take more seconds of the processor')
     parser.add_argument('--show', help='print the change of one mutant and end')
     parser.add_argument('--build', default=os.path.join(ROOT, 'build-mutants'))
     arguments = parser.parse_args()
@@ -353,7 +365,7 @@ def main():
         mutants = [m for m in mutants if m.id in arguments.id]
     start = time.monotonic()
     lines, listed = load_map(arguments.skip, not arguments.all_tests), load_equivalent()
-    workers = [Worker(os.path.join(arguments.build, str(i))) for i in range(arguments.jobs)]
+    workers = [Worker(os.path.join(arguments.build, str(i)), set(lines)) for i in range(arguments.jobs)]
     idle = queue.Queue()  # a worker begins as soon as its build stands
 
     def start_worker(worker):
@@ -372,14 +384,17 @@ def main():
     usual.update(measure(first, sorted(set(lines) - set(usual))))
     with open(usual_path, 'w', encoding='utf-8') as file:
         json.dump(usual, file)
+    usual = {name: seconds for name, seconds in usual.items() if seconds <= arguments.slow}
     idle.put(first)
 
     rows_path = os.path.join(arguments.build, 'rows.json')
-    rows = kept_rows(rows_path, mutants) if arguments.again else []
+    rows = kept_rows(rows_path, mutants, arguments.resume) if arguments.again or arguments.resume else []
     kept = {row['id'] for row in rows}
     writing = threading.Lock()
 
     def one(mutant):
+        if time.monotonic() - start > 60 * arguments.minutes:
+            return
         worker = idle.get()
         try:
             verdict, test, how = judge(worker, mutant, lines, usual, listed)
