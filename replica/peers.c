@@ -4,15 +4,15 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "log/trace.h"
 #include "replica/peers_internal.h"
 
 #define ACCEPT_PAUSE_US (SECOND_US / 4) /* after a failure: no descriptors, no memory */
 #define TRACES_SPAN_US  (10 * SECOND_US)
 #define TRACES_MAX      20
 
-bool peers_may_trace(struct peers *peers)
+bool peers_may_trace(struct peers *peers, enum trace_level level)
 {
+    if (!trace_enabled(level, "replica")) return false;
     if (peers->now_us >= peers->traces_since_us + TRACES_SPAN_US) {
         if (peers->traces_dropped > 0) {
             TRACE(INFO, "replica", "peers", "more happened to connections than is traced",
@@ -196,7 +196,7 @@ static void refuse(struct connection *connection, const uint8_t subject[SCORE_SU
     uint64_t span = score_refuse(&peers->scores, subject, peers->now_us);
     char address[IO_ENDPOINT_TEXT_BYTES];
     io_endpoint_text(&connection->endpoint, address);
-    if (!peers_may_trace(peers)) return;
+    if (!peers_may_trace(peers, TRACE_WARN)) return;
     TRACE(WARN, "replica", "peers", "a peer is refused for a while", trace_string("why", text),
           trace_string("address", address), trace_u64("seconds", span / SECOND_US));
 }
@@ -247,7 +247,7 @@ static void on_accepted(struct peers *peers)
     peers->accepting = false;
     if (op->status != STATUS_OK) {
         peers->accept_after_us = peers->now_us + ACCEPT_PAUSE_US;
-        if (peers->stopping || !peers_may_trace(peers)) return;
+        if (peers->stopping || !peers_may_trace(peers, TRACE_WARN)) return;
         TRACE(WARN, "replica", "peers", "a connection could not be accepted",
               trace_status("status", op->status), trace_i64("errno", op->error));
     } else if (peers->stopping) {

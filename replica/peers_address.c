@@ -1,7 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "log/trace.h"
 #include "replica/peers_internal.h"
 
 #define ANSWER_EVERY_US (60 * SECOND_US)

@@ -1,4 +1,3 @@
-#include "log/trace.h"
 #include "replica/peers_internal.h"
 
 /* ---- sockets that were accepted ------------------------------------------------------------- */
@@ -65,7 +64,7 @@ static bool may_come(struct peers *peers, const struct io_endpoint *endpoint)
     if (!score_may_try(&peers->scores, subject, peers->now_us)) return false;
     if (score_add(&peers->scores, subject, POINTS_COME, peers->now_us) >= SCORE_BOUND) {
         score_refuse(&peers->scores, subject, peers->now_us);
-        if (peers_may_trace(peers)) {
+        if (peers_may_trace(peers, TRACE_WARN)) {
             char address[IO_ENDPOINT_TEXT_BYTES];
             io_endpoint_text(endpoint, address);
             TRACE(WARN, "replica", "peers", "an address connects too often",
@@ -201,6 +200,18 @@ static bool gets_place(struct connection *connection)
     return ranks && places.up < NET_PEERS_MAX;
 }
 
+static void trace_up(struct connection *connection)
+{
+    enum trace_level level = admit_has_rank(connection) ? TRACE_INFO : TRACE_DEBUG;
+    if (!peers_may_trace(connection->peers, level)) return;
+    char address[IO_ENDPOINT_TEXT_BYTES];
+    io_endpoint_text(&connection->endpoint, address);
+    trace_event(level, "replica", "peers", "a peer is connected",
+                trace_hex("key", link_peer_key(connection->link), 32),
+                trace_string("address", address), trace_u64("inbound", connection->inbound),
+                trace_u64("validator", admit_is_validator(connection)), trace_end());
+}
+
 void admit_greeted(struct connection *connection)
 {
     struct peers *peers = connection->peers;
@@ -217,6 +228,7 @@ void admit_greeted(struct connection *connection)
     connection->state = CONNECTION_UP;
     connection->up_since_us = peers->now_us;
     peers->news++;
+    trace_up(connection);
     if (!connection->inbound) {
         book_answer(&peers->book, &connection->endpoint, link_peer_key(connection->link));
         address_introduce(connection);

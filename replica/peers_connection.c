@@ -2,7 +2,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "log/trace.h"
 #include "replica/peers_internal.h"
 
 /* Of what waits for a slow peer, beside two messages of the largest size. */
@@ -79,18 +78,32 @@ void connection_forget(struct connection *connection)
     connection_settle(connection);
 }
 
+/* What an operator can do something about is told: peers of the configuration and of the set, and nodes that do
+ * not understand each other. */
+static void trace_end_of(const struct connection *connection, enum status status, const char *text)
+{
+    bool ours = connection->target != NULL && connection->target->persistent;
+    bool strange = status == STATUS_WRONG_CHAIN || status == STATUS_UNSUPPORTED ||
+                   status == STATUS_BAD_SIGNATURE;
+    bool ranks = connection->state == CONNECTION_UP && admit_has_rank(connection);
+    enum trace_level level = ours && strange    ? TRACE_WARN
+                             : ranks || strange ? TRACE_INFO
+                                                : TRACE_DEBUG;
+    if (connection->peers->stopping) level = TRACE_DEBUG;
+    if (!peers_may_trace(connection->peers, level)) return;
+    char address[IO_ENDPOINT_TEXT_BYTES];
+    io_endpoint_text(&connection->endpoint, address);
+    trace_event(level, "replica", "peers", text, trace_string("address", address),
+                trace_status("status", status), trace_u64("inbound", connection->inbound),
+                trace_u64("was_up", connection->state == CONNECTION_UP), trace_end());
+}
+
 void connection_end(struct connection *connection, enum status status, const char *text)
 {
     if (connection->state == CONNECTION_FREE || connection->state == CONNECTION_ENDS) return;
     struct peers *peers = connection->peers;
     bool was_up = connection->state == CONNECTION_UP;
-    char address[IO_ENDPOINT_TEXT_BYTES];
-    io_endpoint_text(&connection->endpoint, address);
-    if (peers_may_trace(peers)) {
-        TRACE(DEBUG, "replica", "peers", text, trace_string("address", address),
-              trace_status("status", status), trace_u64("inbound", connection->inbound),
-              trace_u64("was_up", was_up));
-    }
+    trace_end_of(connection, status, text);
     connection->state = CONNECTION_ENDS;
     if (was_up && connection->known) peers->news++;
     if (was_up && !connection->known) peers->news--;

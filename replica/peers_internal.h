@@ -14,6 +14,7 @@
 #ifndef CAIRN_REPLICA_PEERS_INTERNAL_H
 #define CAIRN_REPLICA_PEERS_INTERNAL_H
 
+#include "log/trace.h"
 #include "replica/peers.h"
 #include "replica/peers_book.h"
 #include "replica/peers_message.h"
@@ -105,8 +106,8 @@ struct peers {
 
 /* ---- peers.c ---- */
 
-/* peers_may_trace: at most so many events about strangers in a while. */
-bool peers_may_trace(struct peers *peers);
+/* peers_may_trace: the level is wanted, and not too much has been said in a while: strangers cause events. */
+bool peers_may_trace(struct peers *peers, enum trace_level level);
 /* peers_blame adds points against whoever is behind a connection, and ends it when there are too many. */
 void peers_blame(struct connection *connection, unsigned points, const char *text);
 

@@ -302,7 +302,7 @@ static void addresses_spread_from_one_seed(void **state)
         options.external = own;
         world_open(world, i, &options);
     }
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 30; i++) {
         size_t pairs = 0;
         for (size_t a = 0; a <= MESH; a++) {
             pairs += world->node[a].up;

@@ -180,6 +180,37 @@ static void garbage_ends_a_connection_at_once(void **state)
         world_turn(world);
     assert_int_equal(world->node[0].message_count, 0);
     assert_int_equal(world->node[0].ups, 1);
+    /* Twice, and its address is refused. */
+    stranger = world_come(world, 0, "127.0.0.5", 0, false);
+    assert_int_equal(send(stranger->file, garbage, sizeof garbage, MSG_NOSIGNAL), sizeof garbage);
+    while (!stranger->closed)
+        world_turn(world);
+    stranger = world_come(world, 0, "127.0.0.5", 61, false);
+    while (!stranger->closed)
+        world_turn(world);
+    assert_int_equal(world->node[0].ups, 1);
+}
+
+/* More than there are places for connections in all. */
+static void connections_that_have_ended_leave_no_trace(void **state)
+{
+    struct world *world = *state;
+    char from[32];
+    open_one(world, 32, 32);
+    for (unsigned i = 0; i < 400; i++) {
+        assert_true(snprintf(from, sizeof from, "127.0.%u.%u", i / 100, 2 + i % 100) > 0);
+        bool greets = i % 4 == 0;
+        unsigned downs = world->node[0].downs;
+        struct world_stranger *stranger = world_come(world, 0, from, greets ? 60 : 0, false);
+        while (greets && world->node[0].up == 0)
+            world_turn(world);
+        world_leave(stranger);
+        while (greets && world->node[0].downs == downs)
+            world_turn(world);
+        world_turn(world);
+    }
+    world_come(world, 0, "127.0.0.1", 60, false);
+    world_until(world, one_is_up, SECOND);
 }
 
 static void stranger_says(struct world_stranger *stranger, enum net_urgency urgency,
@@ -225,8 +256,8 @@ static void addresses_without_a_request_are_blamed(void **state)
     world_until(world, one_is_up, 1);
     peers_write_addresses(told, 1, message, &count); /* its own: once */
     stranger_says(stranger, NET_COMMANDS, message, count);
-    peers_write_addresses(told, 3, message, &count);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++) { /* again its own, and more than one */
+        peers_write_addresses(told, i < 2 ? 1 : 3, message, &count);
         stranger_says(stranger, NET_COMMANDS, message, count);
     }
     while (!stranger->closed || world->node[0].up > 0)
@@ -340,6 +371,16 @@ static void whoever_is_blamed_is_refused_and_returns_later(void **state)
     }
     assert_true(spans[0] >= 60 * SECOND && spans[0] < 75 * SECOND);
     assert_true(spans[1] >= 240 * SECOND && spans[1] < 255 * SECOND);
+    /* Another key does not help behind the same address. */
+    for (int i = 0; i < 4; i++) {
+        blame_all(world);
+    }
+    struct world_stranger *renamed = world_come(world, 0, "127.0.0.1", 60, false);
+    unsigned ups = world->node[0].ups;
+    while (!renamed->closed)
+        world_turn(world);
+    assert_int_equal(world->node[0].ups, ups);
+    world_until(world, dialler_is_up, 1200 * SECOND);
     /* What is forgiven with time: four times, but slowly. */
     for (int i = 0; i < 4; i++) {
         blame_all(world);
@@ -422,6 +463,35 @@ static void a_node_that_does_not_take_does_not_receive(void **state)
     free(bytes);
 }
 
+/* Both have said all before the node listens: one message of each in turn. */
+static void peers_are_heard_in_turn(void **state)
+{
+    struct world *world = *state;
+    uint8_t message[2] = {6, 0};
+    struct world_stranger *stranger[2];
+    open_one(world, 32, 32);
+    for (uint8_t i = 0; i < 2; i++) {
+        stranger[i] = world_come(world, 0, "127.0.0.6", (uint8_t)(60 + i), false);
+    }
+    world_until(world, two_are_up, 1);
+    world->node[0].deaf = true;
+    for (uint8_t i = 0; i < 2; i++) {
+        for (message[1] = 0; message[1] < 20; message[1]++) {
+            stranger_says(stranger[i], NET_VOTES, message, 2);
+        }
+    }
+    world_pass(world, 1);
+    world->node[0].deaf = false;
+    while (world->node[0].message_count < 40)
+        world_turn(world);
+    size_t turns = 0;
+    for (size_t i = 1; i < 40; i++) {
+        const struct world_message *said = &world->node[0].message[i];
+        turns += said->peer != said[-1].peer;
+    }
+    assert_true(turns > 30); /* what one has said may have come in two parts */
+}
+
 /* ---- descriptors ---- */
 
 static void no_descriptors_is_a_pause_and_not_a_spin(void **state)
@@ -450,6 +520,8 @@ static void no_descriptors_is_a_pause_and_not_a_spin(void **state)
     X(one_address_has_few_connections_that_greet)                                                  \
     X(whoever_keeps_coming_is_refused_for_a_while)                                                 \
     X(garbage_ends_a_connection_at_once)                                                           \
+    X(connections_that_have_ended_leave_no_trace)                                                  \
+    X(peers_are_heard_in_turn)                                                                     \
     X(a_message_beyond_its_bound_ends_a_connection)                                                \
     X(addresses_without_a_request_are_blamed)                                                      \
     X(requests_for_addresses_are_answered_once_a_minute)                                           \
