@@ -1,8 +1,11 @@
-/* The address book: who gets a slot, who keeps it, and what a file of it is believed. */
+/* The address book: who gets a slot, who keeps it, and what a file of it is believed; addresses as messages;
+ * points and refusals. */
 #include <stdlib.h>
 
 #include "log/hash.h"
 #include "replica/peers_book.h"
+#include "replica/peers_message.h"
+#include "replica/peers_score.h"
 #include "tests/support_cmocka.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
@@ -330,6 +333,158 @@ static void a_file_has_one_form(void **state)
     free(again);
 }
 
+/* Each byte of it, with a checksum that fits: refused, or the one form of another book. */
+static void an_altered_book_is_refused_or_another_one(void **state)
+{
+    (void)state;
+    struct book *book = filled(), *again = book_new();
+    uint8_t *bytes = malloc(BOOK_BYTES_MAX), *out = malloc(BOOK_BYTES_MAX);
+    size_t count, written, taken = 0;
+    book_encode(book, bytes, &count);
+    for (size_t i = 0; i < count - 8; i += 1 + i / 211) {
+        bytes[i] ^= (uint8_t)(1 + i % 255);
+        store_u64(bytes + count - 8, checksum64(bytes, count - 8, 0));
+        if (book_decode(again, bytes, count) == STATUS_OK) {
+            book_encode(again, out, &written);
+            assert_int_equal(written, count);
+            assert_memory_equal(out, bytes, count);
+            taken++;
+        }
+        bytes[i] ^= (uint8_t)(1 + i % 255);
+    }
+    assert_true(taken > 0); /* keys and failures may be anything */
+    free(bytes);
+    free(out);
+    free(book);
+    free(again);
+}
+
+/* ---- messages ---- */
+
+static void told_addresses_have_one_encoding(void **state)
+{
+    (void)state;
+    static const uint8_t WIRE[] = {PEERS_ADDRESSES,
+                                   2,
+                                   0,
+                                   4,
+                                   0,
+                                   11,
+                                   0,
+                                   0,
+                                   1,
+                                   0x20,
+                                   0x68,
+                                   16,
+                                   0,
+                                   0x20,
+                                   1,
+                                   0x0d,
+                                   0xb8,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   0,
+                                   9,
+                                   1,
+                                   0};
+    struct io_endpoint told[2] = {four(0x0b000001, 26656)}, got[PEERS_ADDRESSES_MAX];
+    told[1] = (struct io_endpoint){.ip = {0x20, 1, 0x0d, 0xb8, [15] = 9}, .port = 1};
+    uint8_t message[PEERS_MESSAGE_BYTES_MAX], bad[sizeof WIRE + 12];
+    size_t bytes, count;
+    peers_write_addresses(told, 2, message, &bytes);
+    assert_int_equal(bytes, sizeof WIRE);
+    assert_memory_equal(message, WIRE, sizeof WIRE);
+    OK(peers_read_addresses((struct bytes){message + 1, bytes - 1}, got, &count));
+    assert_int_equal(count, 2);
+    assert_true(io_endpoint_is(&got[0], &told[0]) && io_endpoint_is(&got[1], &told[1]));
+    for (size_t cut = 0; cut + 1 < sizeof WIRE; cut++) {
+        assert_int_not_equal(peers_read_addresses((struct bytes){WIRE + 1, cut}, got, &count),
+                             STATUS_OK);
+    }
+    static const uint8_t CHANGES[][2] = {{1, 65}, {2, 1}, {3, 3}, {3, 5}, {11, 17}};
+    for (size_t i = 0; i < sizeof CHANGES / sizeof CHANGES[0]; i++) {
+        memcpy(bad, WIRE, sizeof WIRE);
+        bad[CHANGES[i][0]] = CHANGES[i][1];
+        assert_int_not_equal(
+            peers_read_addresses((struct bytes){bad + 1, sizeof WIRE - 1}, got, &count), STATUS_OK);
+    }
+    memcpy(bad, WIRE, sizeof WIRE); /* port 0; something behind; IPv4 in the long form */
+    bad[9] = bad[10] = 0;
+    assert_int_equal(peers_read_addresses((struct bytes){bad + 1, sizeof WIRE - 1}, got, &count),
+                     STATUS_RANGE);
+    memcpy(bad, WIRE, sizeof WIRE);
+    bad[sizeof WIRE] = 0;
+    assert_int_equal(peers_read_addresses((struct bytes){bad + 1, sizeof WIRE}, got, &count),
+                     STATUS_TRAILING);
+    memcpy(bad + 13, told[0].ip, 16);
+    assert_int_equal(peers_read_addresses((struct bytes){bad + 1, sizeof WIRE - 1}, got, &count),
+                     STATUS_NONCANONICAL);
+    /* As many as there may be. */
+    struct io_endpoint many[PEERS_ADDRESSES_MAX];
+    for (size_t i = 0; i < PEERS_ADDRESSES_MAX; i++) {
+        many[i] = told[1];
+    }
+    peers_write_addresses(many, PEERS_ADDRESSES_MAX, message, &bytes);
+    OK(peers_read_addresses((struct bytes){message + 1, bytes - 1}, got, &count));
+    assert_int_equal(count, PEERS_ADDRESSES_MAX);
+}
+
+/* ---- scores ---- */
+
+static void points_fade_and_refusals_grow_to_a_day(void **state)
+{
+    (void)state;
+    const uint64_t second = 1000000, minute = 60 * second, day = 24 * 3600 * second;
+    struct scores *scores = calloc(1, sizeof *scores);
+    uint8_t subject[SCORE_SUBJECT_BYTES] = {1}, other[SCORE_SUBJECT_BYTES] = {2};
+    uint64_t now = 5 * second;
+    assert_int_equal(score_add(scores, subject, 30, now), 30);
+    assert_int_equal(score_add(scores, subject, 30, now + 10 * second + second / 2), 50);
+    /* Half a second is not lost: it counts with the next half. */
+    assert_int_equal(score_of(scores, subject, now + 11 * second), 49);
+    assert_int_equal(score_of(scores, subject, now + 100 * second), 0);
+    assert_int_equal(score_of(scores, other, now), 0);
+    static const unsigned MINUTES[] = {1, 4, 16, 64, 256, 1024, 1440, 1440};
+    for (size_t i = 0; i < sizeof MINUTES / sizeof MINUTES[0]; i++) {
+        uint64_t span = score_refuse(scores, subject, now);
+        assert_int_equal(span, MINUTES[i] * minute);
+        assert_true(score_is_refused(scores, subject, now + span - 1));
+        assert_false(score_is_refused(scores, subject, now + span));
+        assert_false(score_is_refused(scores, other, now));
+        assert_true(score_may_try(scores, subject, now + 2 * second));
+        assert_false(score_may_try(scores, subject, now + 3 * second - 1));
+        assert_true(score_may_try(scores, subject, now + 3 * second));
+        now += span + second;
+    }
+    now += day + second;
+    assert_int_equal(score_refuse(scores, subject, now), minute);
+    /* A full table forgets whom it saw longest ago, but not whom it refuses. */
+    for (uint32_t i = 0; i < 3 * SCORE_SUBJECTS; i++) {
+        uint8_t stranger[SCORE_SUBJECT_BYTES] = {3};
+        store_u32(stranger + 4, i);
+        score_add(scores, stranger, 1, now + i);
+    }
+    assert_true(score_is_refused(scores, subject, now + second));
+    struct io_endpoint six = {.ip = {0x20, 1, [7] = 1, [8] = 5}}, near = six, far = six;
+    near.ip[8] = 6;
+    far.ip[7] = 2;
+    uint8_t subjects[3][SCORE_SUBJECT_BYTES];
+    score_subject_of_ip(six.ip, subjects[0]);
+    score_subject_of_ip(near.ip, subjects[1]);
+    score_subject_of_ip(far.ip, subjects[2]);
+    assert_memory_equal(subjects[0], subjects[1], SCORE_SUBJECT_BYTES);
+    assert_memory_not_equal(subjects[0], subjects[2], SCORE_SUBJECT_BYTES);
+    free(scores);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +497,9 @@ int main(void)
         cmocka_unit_test(a_book_comes_back_from_its_file_as_it_was),
         cmocka_unit_test(damaged_files_are_refused_and_leave_an_empty_book),
         cmocka_unit_test(a_file_has_one_form),
+        cmocka_unit_test(an_altered_book_is_refused_or_another_one),
+        cmocka_unit_test(told_addresses_have_one_encoding),
+        cmocka_unit_test(points_fade_and_refusals_grow_to_a_day),
     };
     return hash_init() == STATUS_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }
