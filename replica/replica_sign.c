@@ -27,6 +27,25 @@ static bool is_ready(const struct replica *replica, const struct intent *intent)
     return intent->wanted && intent->sign_id == 0 && intent->lsn <= replica->durable_lsn;
 }
 
+static void ask_vote(struct replica *replica, struct replica_outputs *outputs)
+{
+    if (!is_ready(replica, &replica->vote)) return;
+    replica->asked_round = replica->last_vote.round;
+    vote_signed_bytes(replica->config.genesis_id, &replica->last_vote, replica->vote_message);
+    ask(replica, &replica->vote, replica->vote_message, VOTE_SIGNED_BYTES, outputs);
+}
+
+static void ask_timeout(struct replica *replica, struct replica_outputs *outputs)
+{
+    const struct timeout *timeout = &replica->last_timeout;
+    if (!is_ready(replica, &replica->timeout)) return;
+    timeout_signed_bytes(replica->config.genesis_id, timeout->epoch, timeout->round,
+                         timeout->hqc_round, replica->timeout_message);
+    ask(replica, &replica->timeout, replica->timeout_message, TIMEOUT_SIGNED_BYTES, outputs);
+}
+
+/* A signer with a state of its own signs nothing below what it has signed: a timeout that was decided before
+ * the vote, and became durable together with it, is asked for before it. */
 void sign_advance(struct replica *replica, struct replica_outputs *outputs)
 {
     const uint8_t *genesis = replica->config.genesis_id;
@@ -37,17 +56,10 @@ void sign_advance(struct replica *replica, struct replica_outputs *outputs)
                               replica->tree[replica->proposal].id, replica->proposal_message);
         ask(replica, &replica->propose, replica->proposal_message, PROPOSAL_SIGNED_BYTES, outputs);
     }
-    if (is_ready(replica, &replica->vote)) {
-        replica->asked_round = replica->last_vote.round;
-        vote_signed_bytes(genesis, &replica->last_vote, replica->vote_message);
-        ask(replica, &replica->vote, replica->vote_message, VOTE_SIGNED_BYTES, outputs);
-    }
-    if (is_ready(replica, &replica->timeout)) {
-        const struct timeout *timeout = &replica->last_timeout;
-        timeout_signed_bytes(genesis, timeout->epoch, timeout->round, timeout->hqc_round,
-                             replica->timeout_message);
-        ask(replica, &replica->timeout, replica->timeout_message, TIMEOUT_SIGNED_BYTES, outputs);
-    }
+    bool timeout_first = replica->last_timeout.round < replica->last_vote.round;
+    if (timeout_first) ask_timeout(replica, outputs);
+    ask_vote(replica, outputs);
+    if (!timeout_first) ask_timeout(replica, outputs);
 }
 
 /* ---- messages ---- */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apply/evidence.h"
+#include "replica/sign_state.h"
 #include "tests/sim/world_internal.h"
 
 enum statement { STATEMENT_VOTE, STATEMENT_TIMEOUT, STATEMENT_PROPOSAL, STATEMENT_QC };
@@ -22,6 +23,7 @@ struct said {
 struct history {
     uint64_t epoch, vote_count, timeout_count;
     struct said vote[KEPT], timeout[KEPT];
+    struct sign_state signer; /* of a remote signer that holds the key */
 };
 
 struct judge {
@@ -160,6 +162,15 @@ static void judge_timeout(struct world *world, struct history *history, struct s
     history->timeout[history->timeout_count++ % KEPT] = timeout;
 }
 
+/* A signer that remembers what it signed, and nothing else, refuses nothing that an honest core asks. */
+static void ask_signer(struct world *world, struct history *history, struct bytes message)
+{
+    bool is_new;
+    memcpy(history->signer.genesis_id, world->genesis_id, HASH_BYTES);
+    enum sign_answer answer = sign_state_judge(&history->signer, message, &is_new);
+    if (answer != SIGN_GRANTED) judge_fail(world, "signer", sign_answer_text(answer));
+}
+
 void judge_signature(struct world *world, uint32_t at, struct bytes message)
 {
     struct machine *machine = &world->machines[at];
@@ -172,6 +183,7 @@ void judge_signature(struct world *world, uint32_t at, struct bytes message)
         world->report->faults[FAULT_TWIN]++;
         return;
     }
+    ask_signer(world, history, message);
     if (kind == STATEMENT_TIMEOUT) world->report->timeouts++;
     int said = note(world->judge, kind, machine->key, epoch, round,
                     checksum64(message.at, message.count, 2));
