@@ -98,6 +98,19 @@ static void seconds(FILE *out, const char *name, const char *type, const char *h
     one(out, name, type, help, " %" PRIu64 ".%06" PRIu64, us / 1000000, us % 1000000);
 }
 
+static void write_signer(FILE *out, const struct node_stats *stats)
+{
+    counter(out, "signer_signatures_total", "Signatures of the consensus key since the start.",
+            stats->sign_answers[SIGN_GRANTED]);
+    fputs("# HELP cairn_signer_refusals_total Requests that the signer refused, by reason.\n"
+          "# TYPE cairn_signer_refusals_total counter\n",
+          out);
+    for (unsigned i = SIGN_GRANTED + 1; i < SIGN_ANSWERS; i++) {
+        fprintf(out, "cairn_signer_refusals_total{reason=\"%s\"} %" PRIu64 "\n",
+                sign_answer_name((enum sign_answer)i), stats->sign_answers[i]);
+    }
+}
+
 static void write_node(FILE *out, struct node *node)
 {
     struct node_stats stats;
@@ -127,6 +140,7 @@ static void write_node(FILE *out, struct node *node)
     counter(out, "consensus_rounds_total", "Rounds entered since the start.", stats.rounds);
     counter(out, "consensus_proposals_total", "Own proposals since the start.", stats.proposals);
     counter(out, "consensus_votes_total", "Own votes since the start.", stats.votes);
+    write_signer(out, &stats);
     counter(out, "quarantined_total", "Transactions undone to save an invariant.",
             stats.quarantined);
     one(out, "invariant_ok", "gauge", "1 while no transaction or block was quarantined.",

@@ -110,6 +110,7 @@ static enum status open_all(struct node *node, const char **why)
     TRY(open_pools(node));
     *why = "the I/O back end cannot be started";
     TRY(open_io(node));
+    node_sign_open(node);
     return node_recover(node, why);
 }
 
@@ -119,7 +120,6 @@ enum status node_open(struct node **out, const struct node_options *options, con
     *why = "not enough memory";
     if (!node) return STATUS_NO_MEMORY;
     node->options = *options;
-    if (options->secret_key) memcpy(node->key, options->secret_key + 32, sizeof node->key);
     node->lock_file = -1;
     node->start_us = node_now_us();
     enum status status = open_all(node, why);
@@ -135,6 +135,7 @@ enum status node_open(struct node **out, const struct node_options *options, con
 void node_close(struct node *node)
 {
     if (!node) return;
+    node_sign_close(node);
     if (node->verify) verify_close(node->verify);
     mempool_close(node->mempool);
     replica_close(node->replica);

@@ -21,6 +21,7 @@
 #include "log/io.h"
 #include "replica/mempool.h"
 #include "replica/net.h"
+#include "replica/signer.h"
 
 #define NODE_SUBMIT_MAX 1024 /* transactions of one node_submit */
 #define NODE_FRESH_US   15000000
@@ -52,6 +53,9 @@ struct node_options {
      * is not sign state: it lies in data/ and is made, journal_bytes long, when it is missing. */
     const uint8_t *secret_key;
     uint64_t journal_bytes;
+    /* Instead of secret_key: whoever holds the key, outlives the node; and the public key. */
+    const struct signer *signer;
+    uint8_t consensus_key[32];
     const struct net *net; /* a network of the caller's, which outlives the node */
     /* Or one of sockets: the node fills in io, genesis_id, claim, message bounds and is_validator. */
     const struct peers_options *network;
@@ -85,7 +89,8 @@ struct node_stats {
     uint64_t current_round, signed_round, high_qc_round, uncommitted, timeouts, evidence;
     uint64_t gossip_dropped; /* transactions of peers that found no place */
     uint32_t peers, validators;
-    const char *state; /* of the replica, static (replica_view) */
+    const char *state;                   /* of the replica, static (replica_view) */
+    uint64_t sign_answers[SIGN_ANSWERS]; /* of the signer, by answer */
     bool ready, signing;
     bool fresh;   /* the newest block is not older than NODE_FRESH_US and three heartbeats */
     bool syncing; /* peers claim to be far ahead */

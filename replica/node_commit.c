@@ -305,6 +305,7 @@ static void copy_stats(struct node *node, struct node_stats *out)
         .io_name = node->io.driver->name,
         .stopped = node->why,
     };
+    memcpy(out->sign_answers, c->sign_answers, sizeof out->sign_answers);
 }
 
 /* node_publish lets readers see what is durable by now. The state itself may be some blocks ahead: what

@@ -72,7 +72,7 @@ enum status node_disk_open(struct node *node, struct log_mark *hint, const char 
 {
     char folder[IO_PATH_MAX];
     struct journal_recovery recovery;
-    bool is_validator = node->options.secret_key != NULL;
+    bool is_validator = node->signer.driver != NULL;
     TRY(folder_of(node->options.home, is_validator, folder));
     if (!is_validator) {
         *why = "the journal of an observer cannot be made";

@@ -92,6 +92,7 @@ struct node_counters {
     uint64_t journal_syncs, journal_sync_us_total, journal_sync_us_max;
     uint64_t replay_blocks, replay_target;
     uint64_t state_records;
+    uint64_t sign_answers[SIGN_ANSWERS];
     uint64_t gossip_dropped; /* transactions of peers that found no place */
     uint64_t rounds, timeouts, evidence;
     uint32_t peers;
@@ -102,6 +103,15 @@ struct node_failed {
     uint64_t next;               /* sequence of the next entry, from 1 */
     struct node_tx_failed *ring; /* [NODE_FAILED_MAX], by sequence */
     uint64_t *places;            /* [NODE_FAILED_MAX], by id: the sequence */
+};
+
+/* The newest request of a kind, until its answer is here. */
+struct node_sign {
+    bool waits;
+    enum signer_kind kind;
+    uint64_t sign_id;
+    size_t count;
+    uint8_t bytes[SIGN_BYTES_MAX];
 };
 
 enum node_housekeeping {
@@ -153,8 +163,12 @@ struct node {
     uint8_t (*body_txs)[HASH_BYTES]; /* [BLOCK_COMMANDS_MAX] */
     struct node_pending pending[NODE_PENDING_MAX];
     struct node_check *checks; /* bodies and signatures that are being checked */
-    bool was_waiting;          /* the mempool had transactions when the core last heard */
-    uint64_t round_seen;       /* newest, for the count of rounds */
+    struct signer signer;      /* driver NULL: an observer */
+    struct signer_local signer_local;
+    struct node_sign signs[SIGNER_OTHER]; /* by kind */
+    uint64_t refusal_traced_us;
+    bool was_waiting;    /* the mempool had transactions when the core last heard */
+    uint64_t round_seen; /* newest, for the count of rounds */
     bool signing;
     const char *why; /* why the loop stopped, static text */
 
@@ -225,6 +239,15 @@ MUST_CHECK enum status node_handle_outputs(struct node *node);
 
 /* node_queue: an input that an output caused; it waits until the present step is over. */
 void node_queue(struct node *node, const struct replica_input *input);
+
+/* node_sign.c: the key's public half is known after _open; _take hands verified signatures to the queue; _now,
+ * before the loop runs, waits: STATUS_TIMEOUT, STATUS_BAD_SIGNATURE. */
+void node_sign_open(struct node *node);
+void node_sign_close(struct node *node);
+MUST_CHECK enum status node_sign_ask(struct node *node, const struct replica_output *output);
+MUST_CHECK enum status node_sign_take(struct node *node, bool *any);
+MUST_CHECK enum status node_sign_now(struct node *node, struct bytes request,
+                                     uint8_t signature[64]);
 
 /* node_net_open after the epoch is known. node_net.c: the network's events and messages; blocks for peers; transactions for them. */
 MUST_CHECK enum status node_net_open(struct node *node, const char **why);

@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "log/signature.h"
 #include "log/trace.h"
 #include "replica/node_internal.h"
 
@@ -90,21 +89,6 @@ static void want_body(struct node *node, const struct replica_output *output)
     node->body_bytes = output->body_bytes_max < room ? output->body_bytes_max : room;
 }
 
-/* give_signature signs and checks the result: a flipped bit must not enter a certificate. */
-static enum status give_signature(struct node *node, const struct replica_output *output)
-{
-    struct replica_input input = {.kind = INPUT_SIGNED, .sign_id = output->sign_id};
-    const uint8_t *secret = node->options.secret_key;
-    signature_make(secret, output->bytes.at, output->bytes.count, input.signature);
-    if (!signature_verify(secret + 32, output->bytes.at, output->bytes.count, input.signature)) {
-        node->why =
-            "a signature of our own does not verify: this machine's memory or processor fails";
-        return STATUS_BAD_SIGNATURE;
-    }
-    node_queue(node, &input);
-    return STATUS_OK;
-}
-
 static enum status commit(struct node *node, const struct replica_output *output)
 {
     struct replica_input executed;
@@ -139,7 +123,7 @@ static enum status handle(struct node *node, const struct replica_output *output
     switch (output->kind) {
     case OUTPUT_TIMER: node->timer_us = output->time_us; return STATUS_OK;
     case OUTPUT_PROPOSE_BODY: want_body(node, output); return STATUS_OK;
-    case OUTPUT_SIGN: return give_signature(node, output);
+    case OUTPUT_SIGN: return node_sign_ask(node, output);
     case OUTPUT_APPEND: return node_disk_append(node, output);
     case OUTPUT_COMMIT: return commit(node, output);
     case OUTPUT_EPOCH:
@@ -269,8 +253,10 @@ static int64_t sleep_us(struct node *node)
  * sleep. */
 enum status node_turn(struct node *node, uint64_t wait_us)
 {
-    bool busy = false;
+    bool busy = false, is_signed = false;
     TRY(node_net_take(node, &busy));
+    TRY(node_sign_take(node, &is_signed));
+    if (is_signed) TRY(run_queue(node));
     if (node_check_take(node)) TRY(run_queue(node));
     TRY(take_verdicts(node, &busy));
     TRY(take_timer(node));

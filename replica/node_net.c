@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "log/signature.h"
 #include "log/trace.h"
 #include "replica/node_internal.h"
 
@@ -18,15 +17,15 @@ static bool is_validator(void *context, const uint8_t consensus_key[32])
 }
 
 /* Who stands behind our network key, said by the consensus key. */
-static void make_claim(const struct node *node, const uint8_t network_key[32],
-                       struct link_claim *claim)
+static enum status make_claim(struct node *node, const uint8_t network_key[32],
+                              struct link_claim *claim)
 {
     uint8_t bytes[LINK_CLAIM_SIGNED_BYTES];
     *claim = (struct link_claim){{0}, {0}};
-    if (!node->options.secret_key) return;
+    if (!node->signer.driver) return STATUS_OK;
     link_claim_signed_bytes(node->genesis_id, network_key, bytes);
     memcpy(claim->consensus_key, node->key, sizeof claim->consensus_key);
-    signature_make(node->options.secret_key, bytes, sizeof bytes, claim->signature);
+    return node_sign_now(node, (struct bytes){bytes, sizeof bytes}, claim->signature);
 }
 
 enum status node_net_open(struct node *node, const char **why)
@@ -38,7 +37,8 @@ enum status node_net_open(struct node *node, const char **why)
                    header_bytes_max + justify_bytes_max;
     options.io = &node->io;
     memcpy(options.genesis_id, node->genesis_id, HASH_BYTES);
-    make_claim(node, options.secret_key + 32, &options.claim);
+    *why = "the signer does not answer";
+    TRY(make_claim(node, options.secret_key + 32, &options.claim));
     options.message_bytes_max[NET_VOTES] = MESSAGE_SMALL_BYTES_MAX;
     options.message_bytes_max[NET_PROPOSALS] = block;
     options.message_bytes_max[NET_BLOCKS] = block;
