@@ -289,6 +289,8 @@ static void a_state_survives_and_belongs_to_one_chain_and_key(void **unused)
     assert_int_equal(sign_file_format(&io, DIR, PATH, GENESIS, KEY), STATUS_EXISTS);
     for (int i = 0; i < 3; i++) {
         OK(open_on(&io, &file));
+        struct sign_file *second;
+        assert_int_equal(open_on(&io, &second), STATUS_LOCKED);
         assert_int_equal(sign_file_ask(file, bytes_of(&vote)), SIGN_GRANTED);
         assert_int_equal(sign_file_ask(file, bytes_of(&other)), SIGN_VOTE_TWICE);
         sign_file_close(file);
