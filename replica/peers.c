@@ -268,25 +268,31 @@ static void peers_complete(void *self, struct io_op *op, uint64_t now_us)
         connection_complete(op->owner, op);
 }
 
-static void end_late(struct connection *connection)
+static bool is_on_trial(const struct connection *connection)
 {
-    if (connection->inbound) peers_blame(connection, POINTS_LATE, "no handshake in time");
-    connection_end(connection, STATUS_TIMEOUT, "no handshake in time");
+    return connection->state == CONNECTION_DIALS || connection->state == CONNECTION_GREETS;
 }
 
-static void look_at_connections(struct peers *peers, uint64_t *next_us)
+static void end_late(struct peers *peers)
 {
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         struct connection *connection = &peers->connection[i];
-        if (connection->state == CONNECTION_UP && connection->dirty) connection_send(connection);
-        if (connection->state != CONNECTION_DIALS && connection->state != CONNECTION_GREETS) {
-            continue;
-        }
-        if (connection->due_us <= peers->now_us)
-            end_late(connection);
-        else if (connection->due_us < *next_us)
-            *next_us = connection->due_us;
+        if (!is_on_trial(connection) || connection->due_us > peers->now_us) continue;
+        if (connection->inbound) peers_blame(connection, POINTS_LATE, "no handshake in time");
+        connection_end(connection, STATUS_TIMEOUT, "no handshake in time");
     }
+}
+
+static uint64_t next_of(struct peers *peers)
+{
+    uint64_t next = peers->stopping ? UINT64_MAX : dial_next_us(peers);
+    bool pauses = peers->listener >= 0 && !peers->accepting && !peers->stopping;
+    if (pauses && peers->accept_after_us < next) next = peers->accept_after_us;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        const struct connection *connection = &peers->connection[i];
+        if (is_on_trial(connection) && connection->due_us < next) next = connection->due_us;
+    }
+    return next;
 }
 
 static enum status peers_pump(void *self, uint64_t now_us, uint64_t *next_us)
@@ -294,16 +300,17 @@ static enum status peers_pump(void *self, uint64_t now_us, uint64_t *next_us)
     struct peers *peers = self;
     if (now_us > peers->now_us) peers->now_us = now_us;
     if (peers->started_us == 0) peers->started_us = now_us;
-    *next_us = UINT64_MAX;
+    end_late(peers);
     if (!peers->stopping) {
         peers_accept(peers);
         dial_due(peers);
         if (now_us >= peers->save_due_us) address_save_book(peers);
-        *next_us = dial_next_us(peers);
-        bool waits = peers->listener >= 0 && !peers->accepting;
-        if (waits && peers->accept_after_us < *next_us) *next_us = peers->accept_after_us;
     }
-    look_at_connections(peers, next_us);
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        struct connection *connection = &peers->connection[i];
+        if (connection->state == CONNECTION_UP && connection->dirty) connection_send(connection);
+    }
+    *next_us = next_of(peers);
     return STATUS_OK;
 }
 

@@ -11,11 +11,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "log/trace.h"
 #include "tests/support_cmocka.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
 #define PATIENCE_S     60
 #define QUIET_TURNS    4 /* of a millisecond: nothing seems to be under way any more */
+
+bool world_trace_nowhere(void)
+{
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    return nowhere >= 0 && trace_init(TRACE_FORMAT_LOGFMT, "debug", nowhere) == STATUS_OK;
+}
 
 struct world *world_new(enum status (*io_init)(struct io *io, unsigned ops_max))
 {

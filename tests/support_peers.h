@@ -58,6 +58,9 @@ struct world {
     char directory[64];
 };
 
+/* world_trace_nowhere: what is traced is written, but nobody reads it. */
+bool world_trace_nowhere(void);
+
 struct world *world_new(enum status (*io_init)(struct io *io, unsigned ops_max));
 void world_free(struct world *world);
 

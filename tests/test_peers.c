@@ -1,8 +1,12 @@
 /* Nodes that find each other over real sockets: the same claims for both drivers of log/io. */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/support_cmocka.h"
+#include "tests/support_memory.h"
 #include "tests/support_peers.h"
 
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
@@ -351,6 +355,86 @@ static void a_node_finds_the_network_again_by_its_book(void **state)
     assert_int_equal(world->node[1].ups, 0);
 }
 
+/* ---- what fails ---- */
+
+/* Each allocation on the way to a message fails once: the nodes find each other all the same. */
+static void memory_that_runs_out_costs_a_connection_at_most(void **state)
+{
+    struct world *world = *state;
+    struct peers_options options = world_options(world, 0);
+    world_open(world, 0, &options);
+    struct peer_address first = world_address(world, 0, true);
+    bool failed = true;
+    uint64_t nth = 1;
+    for (; failed; nth++) {
+        struct peers_options second = world_options(world, 1);
+        struct peers *peers;
+        second.persistent = &first;
+        second.persistent_count = 1;
+        second.io = &world->node[0].io;
+        memory_fail_at(nth, false);
+        enum status status = peers_open(&peers, &second);
+        failed = memory_failed();
+        assert_int_equal(status, failed ? STATUS_NO_MEMORY : STATUS_OK);
+        if (!failed) peers_close(peers);
+    }
+    assert_true(nth > 3);
+    failed = true;
+    for (nth = 1; failed; nth++) {
+        struct peers_options second = world_options(world, 1);
+        second.persistent = &first;
+        second.persistent_count = 1;
+        world_open(world, 1, &second);
+        world->node[0].message_count = 0;
+        memory_fail_at(nth, false);
+        world_until(world, two_know_each_other, 60 * SECOND);
+        while (world->node[0].message_count == 0) {
+            world->node[1].net.driver->send(world->node[1].net.self, NET_PEER_ALL, NET_BLOCKS,
+                                            (struct bytes){(const uint8_t *)"\6hello", 6});
+            if (!world_turn(world)) world_pass(world, SECOND);
+        }
+        failed = memory_failed();
+        world_close(world, 1);
+        world_until(world, first_is_alone, SECOND);
+    }
+    assert_true(nth > 10);
+}
+
+/* A socket that listens and never accepts: its queue is full, so the kernel answers nobody. */
+static void a_dial_that_nobody_answers_ends(void **state)
+{
+    struct world *world = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), others[4];
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, bytes), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    for (size_t i = 0; i < 4; i++) {
+        others[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(others[i], (struct sockaddr *)&address, bytes);
+    }
+    struct peer_address nobody = {.host = "127.0.0.1", .port = ntohs(address.sin_port)};
+    struct peers_options options = world_options(world, 0);
+    options.persistent = &nobody;
+    options.persistent_count = 1;
+    world_open(world, 0, &options);
+    world_turn(world);
+    uint64_t due = world->now_us + 5 * SECOND;
+    assert_int_equal(world->node[0].next_us, due);
+    world->now_us = due;
+    world_turn(world);
+    /* It is dialled again, later; and a node that stops meanwhile need not wait for it. */
+    assert_true(world->node[0].next_us > due && world->node[0].next_us <= due + SECOND);
+    world->now_us = world->node[0].next_us;
+    world_turn(world);
+    world_close(world, 0);
+    for (size_t i = 0; i < 4; i++) {
+        close(others[i]);
+    }
+    close(listener);
+}
+
 /* ---- text ---- */
 
 static void an_address_is_read_in_one_form(void **state)
@@ -418,6 +502,8 @@ static void open_names_its_failures(void **state)
     X(a_node_does_not_stay_connected_to_itself)                                                    \
     X(addresses_spread_from_one_seed)                                                              \
     X(a_node_finds_the_network_again_by_its_book)                                                  \
+    X(memory_that_runs_out_costs_a_connection_at_most)                                             \
+    X(a_dial_that_nobody_answers_ends)                                                             \
     X(an_address_is_read_in_one_form)                                                              \
     X(open_names_its_failures)
 
@@ -430,7 +516,7 @@ int main(void)
     const struct CMUnitTest uring_tests[] = {EACH(X)};
 #undef X
     struct io io;
-    if (hash_init() != STATUS_OK) return 1;
+    if (hash_init() != STATUS_OK || !world_trace_nowhere()) return 1;
     enum status status = io_uring_init(&io, 1);
     if (status == STATUS_OK) io_deinit(&io);
     int failed = cmocka_run_group_tests(posix_tests, NULL, NULL);
