@@ -20,7 +20,7 @@ done
 
 # shellcheck disable=SC2086 # a list of names
 need_packages $CAIRN_BUILD_PACKAGES libcmocka-dev clang llvm libclang-rt-14-dev clang-format jq curl \
-    python3 python3-cryptography-vectors prometheus ca-certificates e2fsprogs locales
+    python3 python3-cryptography-vectors prometheus ca-certificates e2fsprogs locales iproute2
 # A Node.js that somebody installed from elsewhere brings its npm along and excludes Debian's.
 command -v npm >/dev/null || need_packages nodejs npm
 

@@ -29,6 +29,18 @@ def reported(path, seen):
     return fresh
 
 
+def wait_lines(path, count, wait=60.0):
+    """Until the load generator has seen so many committed; its start takes a while."""
+    end = time.monotonic() + wait
+    while time.monotonic() < end:
+        if os.path.exists(path):
+            with open(path) as file:
+                if sum(1 for _ in file) >= count:
+                    return
+        time.sleep(0.02)
+    check(False, "nothing is committed")
+
+
 def evidence_of(net):
     total = 0
     for node in net.nodes:
@@ -54,7 +66,8 @@ def main():
                                      "--keys", "64", "--txs", "100000", "--batch", "16", "--rate", "300",
                                      "--no-progress", "--timeout", "5s", "--committed-file", committed],
                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(rng.uniform(0.3, 0.9))
+            wait_lines(committed, len(seen) + 20)
+            time.sleep(rng.uniform(0.0, 0.5))
             for node in victims:
                 node.kill()
                 done += 1
