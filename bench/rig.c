@@ -19,8 +19,9 @@
 #include "tools/testnet.h"
 
 static char directory[512];
-static pid_t node_process;
-uint16_t rig_port;
+static pid_t processes[RIG_NODES_MAX];
+unsigned rig_nodes;
+uint16_t rig_port[RIG_NODES_MAX];
 static struct load_terms terms;
 static struct params params;
 static struct load_sender senders[RIG_KEYS];
@@ -28,11 +29,13 @@ static struct load_sender senders[RIG_KEYS];
 _Noreturn void rig_fail(const char *what)
 {
     fprintf(stderr, "rig: %s (%s)\n", what, directory);
-    if (node_process > 0) kill(node_process, SIGKILL);
+    for (unsigned i = 0; i < rig_nodes; i++) {
+        if (processes[i] > 0) kill(processes[i], SIGKILL);
+    }
     exit(1);
 }
 
-static void make_network(void)
+static void make_network(unsigned validators)
 {
     struct io io;
     struct load_sender *sender = senders;
@@ -46,7 +49,7 @@ static void make_network(void)
     const struct testnet_options options = {.directory = directory,
                                             .chain_name = "bench",
                                             .preset = TESTNET_BENCH,
-                                            .validators = 1,
+                                            .validators = validators,
                                             .load_keys = RIG_KEYS,
                                             .journal_bytes = UINT64_C(128) << 20,
                                             .time_us = (uint64_t)time(NULL) * 1000000};
@@ -67,35 +70,32 @@ static void make_network(void)
     terms.chain_tag = chain_tag_of(terms.genesis_id);
 }
 
-static void read_port(void)
+static uint16_t read_port(unsigned at)
 {
     char path[600], text[128] = {0};
-    snprintf(path, sizeof path, "%s/node0/run/api", directory);
+    snprintf(path, sizeof path, "%s/node%u/run/api", directory, at);
     for (int i = 0; i < 200; i++, usleep(50000)) {
         FILE *file = fopen(path, "r");
         const char *colon = file && fgets(text, sizeof text, file) ? strrchr(text, ':') : NULL;
         if (file) fclose(file);
         if (!colon || !strchr(text, '\n')) continue;
-        rig_port = (uint16_t)atoi(colon + 1);
-        return;
+        return (uint16_t)atoi(colon + 1);
     }
     rig_fail("the node does not start");
 }
 
-void rig_start(void)
+static pid_t start_node(unsigned at)
 {
-    make_network();
-    params_default(&params); /* what testnet sets differs in times alone */
     char program[512], home[600], trace[600];
     ssize_t count = readlink("/proc/self/exe", program, sizeof program - 16);
     if (count <= 0) rig_fail("no name of this program");
     program[count] = 0;
     *strrchr(program, '/') = 0;
     strcpy(strrchr(program, '/'), "/cairn");
-    snprintf(home, sizeof home, "%s/node0", directory);
-    snprintf(trace, sizeof trace, "%s/trace", directory);
-    node_process = fork();
-    if (node_process == 0) {
+    snprintf(home, sizeof home, "%s/node%u", directory, at);
+    snprintf(trace, sizeof trace, "%s/trace%u", directory, at);
+    pid_t process = fork();
+    if (process == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         int file = open(trace, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
         if (file < 0 || dup2(file, STDERR_FILENO) < 0 || dup2(file, STDOUT_FILENO) < 0) _exit(1);
@@ -103,27 +103,60 @@ void rig_start(void)
               (char *)NULL);
         _exit(1);
     }
-    if (node_process < 0) rig_fail("no process");
-    read_port();
+    if (process < 0) rig_fail("no process");
+    return process;
+}
+
+/* wait_ready: consensus runs, so that the first measurement does not see it come together. */
+static void wait_ready(unsigned at)
+{
+    struct wire wire;
+    bench_must("rig", wire_open(&wire, rig_port[at]));
+    for (int i = 0; i < 600; i++, usleep(50000)) {
+        if (wire_get(&wire, "/readyz", "text/plain").status == 200) {
+            wire_close(&wire);
+            return;
+        }
+    }
+    rig_fail("a node does not become ready");
+}
+
+void rig_start(unsigned validators)
+{
+    make_network(validators);
+    params_default(&params); /* what testnet sets differs in times alone */
+    for (rig_nodes = 0; rig_nodes < validators; rig_nodes++) {
+        processes[rig_nodes] = start_node(rig_nodes);
+    }
+    for (unsigned i = 0; i < rig_nodes; i++) {
+        rig_port[i] = read_port(i);
+    }
+    for (unsigned i = 0; i < rig_nodes; i++) {
+        wait_ready(i);
+    }
 }
 
 void rig_stop(void)
 {
     int how;
     char command[600];
-    kill(node_process, SIGTERM);
-    if (waitpid(node_process, &how, 0) < 0 || !WIFEXITED(how) || WEXITSTATUS(how) != 0)
-        rig_fail("the node did not end in order");
+    for (unsigned i = 0; i < rig_nodes; i++) {
+        kill(processes[i], SIGTERM);
+    }
+    for (unsigned i = 0; i < rig_nodes; i++) {
+        if (waitpid(processes[i], &how, 0) < 0 || !WIFEXITED(how) || WEXITSTATUS(how) != 0)
+            rig_fail("a node did not end in order");
+    }
     *strrchr(directory, '/') = 0;
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
     if (system(command) != 0) rig_fail("the directory stays");
 }
 
-double rig_resident(void)
+static double resident_of(pid_t process)
 {
     char path[64], line[128];
     unsigned long long kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)node_process);
+    snprintf(path, sizeof path, "/proc/%d/status", (int)process);
     FILE *file = fopen(path, "r");
     while (file && fgets(line, sizeof line, file)) {
         if (sscanf(line, "VmRSS: %llu", &kib) == 1) break;
@@ -132,11 +165,20 @@ double rig_resident(void)
     return (double)kib * 1024;
 }
 
-double rig_processor_seconds(void)
+double rig_resident(void)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < rig_nodes; i++) {
+        sum += resident_of(processes[i]);
+    }
+    return sum;
+}
+
+static double seconds_of(pid_t process)
 {
     char path[64], text[512] = {0};
     unsigned long long user = 0, kernel = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)node_process);
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
     FILE *file = fopen(path, "r");
     const char *at = file && fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
     if (file) fclose(file);
@@ -145,6 +187,15 @@ double rig_processor_seconds(void)
                       &kernel) != 2)
         rig_fail("no processor time");
     return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
+double rig_processor_seconds(void)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < rig_nodes; i++) {
+        sum += seconds_of(processes[i]);
+    }
+    return sum;
 }
 
 uint64_t rig_ask(struct wire *wire, const char *path, const char *member)

@@ -1,6 +1,6 @@
-/* bench/rig.h - a node under test: `cairn start` as a process of its own, and signed transactions for it.
+/* bench/rig.h - nodes under test: `cairn start` as processes of their own, and signed transactions for them.
  *
- * The node stands on a fresh directory under $TMPDIR (or /tmp), with blocks as fast as they go and every
+ * The nodes are all validators of one network, on a fresh directory under $TMPDIR (or /tmp), with blocks as fast as they go and every
  * other setting as `cairn testnet` makes it. RIG_KEYS accounts are funded.
  */
 #ifndef CAIRN_BENCH_RIG_H
@@ -13,16 +13,18 @@
 #define RIG_PROBE_KEYS                                                                             \
     256 /* the last ones, for probes: their nonces have no holes, whatever was refused */
 
-extern uint16_t rig_port;
+#define RIG_NODES_MAX 16
+extern unsigned rig_nodes;
+extern uint16_t rig_port[RIG_NODES_MAX];
 
-/* rig_start makes the network and waits until the node answers. rig_stop ends it in order and removes
- * its directory. Whatever fails ends the program and the node. */
-void rig_start(void);
+/* rig_start makes the network and waits until the nodes answer. rig_stop ends it in order and removes
+ * its directory. Whatever fails ends the program and the nodes. */
+void rig_start(unsigned validators);
 void rig_stop(void);
 _Noreturn void rig_fail(const char *what);
 const uint8_t *rig_genesis_id(void);
 
-/* Resident memory of the node in bytes; processor time that it has used, user and system. */
+/* Resident memory of the nodes in bytes; processor time that they have used, user and system. */
 double rig_resident(void);
 double rig_processor_seconds(void);
 
