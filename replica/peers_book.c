@@ -158,8 +158,10 @@ void book_answer(struct book *book, const struct io_endpoint *endpoint, const ui
     } else if (book_place(book, answered_place(book, endpoint), &entry)) {
         if (found != NULL) book_remove(book, found);
     } else if (found != NULL) {
-        found->failures =
-            0; /* there is no room among those that answered: it stays with the others */
+        /* There is no room among those that answered: it stays with the others. */
+        entry.answered = false;
+        *found = entry;
+        book->changed = true;
     }
 }
 

@@ -105,7 +105,6 @@ static bool is_usable(void *context, const struct book_entry *entry)
     const struct wanted *wanted = context;
     struct peers *peers = wanted->peers;
     uint8_t subject[SCORE_SUBJECT_BYTES];
-    if (io_endpoint_is(&entry->endpoint, &peers->external)) return false;
     if (entry->has_key && admit_find(peers, entry->key) != NULL) return false;
     score_subject_of_ip(entry->endpoint.ip, subject);
     if (score_is_refused(&peers->scores, subject, peers->now_us)) return false;

@@ -128,6 +128,17 @@ static void one_group_that_answers_reaches_four_buckets(void **state)
     }
     assert_in_range(book->answered_count, 1, BOOK_SLOTS * BOOK_GROUP_BUCKETS);
     assert_int_equal(book->count, book->answered_count);
+    /* One that was told, and answers when there is no room, stays where it is, with its key. */
+    struct io_endpoint source = four(0x08010101, 1), told = four(0x0b00f001, 1);
+    do {
+        book_forget(book, &told);
+        told.port++;
+        if (!book_tell(book, &told, source.ip)) continue;
+        book_answer(book, &told, KEY);
+    } while (!holds(book, &told, false));
+    for (size_t i = 0; i < BOOK_TOLD_ENTRIES; i++) {
+        if (book->entry[i].used) assert_memory_equal(book->entry[i].key, KEY, sizeof KEY);
+    }
     free(book);
 }
 
