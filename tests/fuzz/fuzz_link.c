@@ -10,6 +10,7 @@
 #define PART_MAX  LINK_TEST_PART_MAX
 #define QUEUE_MAX 64
 #define LAST      0x80
+#define WORK_MAX  (512 * 1024) /* bytes that one input moves: it may move them one by one */
 
 enum operation { FRAME, MESSAGE, QUEUE, NEXT, RAW, REPEAT, CHANGE, OPERATIONS };
 
@@ -27,6 +28,7 @@ struct model {
     struct waiting queue[NET_URGENCIES][QUEUE_MAX];
     size_t queue_count[NET_URGENCIES];
     uint64_t messages_in, messages_out, dropped;
+    size_t work;                 /* bytes sent and received */
     bool lost;                   /* the stream is out of step: no message may come any more */
     uint8_t frame[5 * PART_MAX]; /* the newest */
     size_t frame_bytes;          /* 0: none yet */
@@ -111,6 +113,7 @@ static enum status hear(struct link *link, const uint8_t *bytes, size_t count, s
 {
     enum status status = STATUS_OK;
     *messages = 0;
+    model.work += count;
     for (size_t used; count > 0 && status == STATUS_OK; bytes += used, count -= used) {
         struct bytes message;
         status = link_receive(link, bytes, cut < count ? cut : count, &used);
@@ -226,6 +229,7 @@ static void do_next(struct link *link, struct puppet *puppet, size_t capacity)
     size_t count, at = 0, opened_count, expected_count;
     link_next(link, out, capacity, &count);
     REQUIRE(count <= capacity);
+    model.work += count;
     while (model_next(capacity - at, expected, &expected_count)) {
         uint8_t tag;
         REQUIRE(count - at >= expected_count + 19 && load_u16(out + at) == expected_count + 17);
@@ -307,7 +311,7 @@ static void run(const uint8_t *data, size_t count)
     REQUIRE(link_receive(link, hello, sizeof hello, &used) == STATUS_OK);
     link_next(link, heard, sizeof heard, &heard_count);
     REQUIRE(link_receive(link, confirm, sizeof confirm, &used) == STATUS_OK && link_ready(link));
-    while (input.left > 0 && status == STATUS_OK) {
+    while (input.left > 0 && status == STATUS_OK && model.work < WORK_MAX) {
         status = step(link, &puppet, cut, &input);
         check_stats(link);
     }
