@@ -43,8 +43,7 @@ static bool emit_line(struct stream_item *item, const struct chain_record *recor
     json_set_u64(value, "height", record->height);
     json_set_hex(value, "hash", record->id, HASH_BYTES);
     json_set_base64(value, "bytes", record->body.at, record->body.count);
-    item->bytes = value ? json_dumps(value, JSON_COMPACT) : NULL;
-    json_decref(value);
+    item->bytes = json_text(value);
     item->count = item->bytes ? strlen(item->bytes) : 0;
     return item->bytes != NULL;
 }

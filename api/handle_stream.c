@@ -63,8 +63,7 @@ static void begin_stream(struct request *request, const struct stream_source *so
 
 static bool take_item(struct stream_item *item, json_t *value)
 {
-    item->bytes = value ? json_dumps(value, JSON_COMPACT) : NULL;
-    json_decref(value);
+    item->bytes = json_text(value);
     if (!item->bytes) return false;
     item->count = strlen(item->bytes);
     return true;

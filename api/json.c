@@ -60,6 +60,39 @@ static enum status refuse(struct json_fault *fault, const struct place *place, c
     return STATUS_USAGE;
 }
 
+/* ---- memory ---- */
+
+static _Thread_local bool is_short; /* of memory, since json_begin */
+
+static void *take(size_t bytes)
+{
+    void *taken = malloc(bytes);
+    if (!taken) is_short = true;
+    return taken;
+}
+
+void json_watch_memory(void)
+{
+    json_set_alloc_funcs(take, free);
+}
+
+void json_begin(void)
+{
+    is_short = false;
+}
+
+char *json_text(json_t *value)
+{
+    char *text = value && !is_short ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_decref(value);
+    if (is_short) { /* the library may have gone on behind a gap in the text */
+        free(text);
+        text = NULL;
+    }
+    json_begin();
+    return text;
+}
+
 /* ---- text ---- */
 
 /* scan_number checks one number token; *at moves behind it. */

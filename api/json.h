@@ -38,6 +38,16 @@ struct json_fault {
  * NULL: refused, *fault says why. The value is owned by the caller (json_decref). */
 json_t *json_parse(const char *text, size_t count, struct json_fault *fault);
 
+/* What the library cannot allocate is absent from the value that is being made, without a word. So each
+ * thread remembers it: between json_begin and json_text all that it made is whole, or no text comes of it.
+ *
+ * json_watch_memory makes the library allocate by way of this module; once, before the first value.
+ * json_text is the compact text of a value (malloc; the value is released) and begins anew. NULL: memory was
+ * short, now or since json_begin. */
+void json_watch_memory(void);
+void json_begin(void);
+char *json_text(json_t *value_owned);
+
 /* json_from_bytes describes one canonical value. NULL: the bytes are none, or memory is short. */
 json_t *json_from_bytes(const struct schema *schema, const uint8_t *bytes, size_t count);
 

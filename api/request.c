@@ -121,24 +121,29 @@ void reply_bytes(struct request *request, unsigned status, const char *type, uin
     reply->body_bytes = count;
     reply->cache = CACHE_NEVER;
     reply->etag[0] = '\0';
+    reply->lost = false;
 }
 
 void reply_text(struct request *request, unsigned status, const char *type, const char *text)
 {
     char *copy = strdup(text);
-    reply_bytes(request, copy ? status : 500, type, (uint8_t *)copy, copy ? strlen(copy) : 0);
+    reply_bytes(request, status, type, (uint8_t *)copy, copy ? strlen(copy) : 0);
+    request->reply.lost = copy == NULL;
 }
 
 void reply_json(struct request *request, unsigned status, const char *type, json_t *document)
 {
-    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
-    json_decref(document);
+    char *text = json_text(document);
     if (!text) {
-        /* Too little memory even for a problem document: the status alone has to say it. */
-        reply_bytes(request, 500, "application/problem+json", NULL, 0);
-        return;
+        /* What there was is given back: perhaps a problem fits. */
+        struct problem_code short_of_memory;
+        (void)problem_find("no_memory", &short_of_memory);
+        status = short_of_memory.http;
+        type = "application/problem+json";
+        text = json_text(problem_start(request, "no_memory", NULL));
     }
-    reply_bytes(request, status, type, (uint8_t *)text, strlen(text));
+    reply_bytes(request, status, type, (uint8_t *)text, text ? strlen(text) : 0);
+    request->reply.lost = text == NULL;
     if (status < 300) {
         request->reply.cache = CACHE_HEAD;
         name_body(&request->reply);

@@ -41,6 +41,7 @@ struct reply {
     unsigned retry_after_s;      /* 0: no header */
     uint64_t height;             /* of the state shown; with has_height */
     bool has_height;
+    bool lost; /* no memory even for a problem: the connection is closed instead */
 };
 
 struct request {

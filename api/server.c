@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/json.h"
 #include "api/server_internal.h"
 #include "api/text.h"
 #include "log/io.h"
@@ -223,6 +224,7 @@ enum status server_open(struct server **out, struct node *node,
     if (!options_are_good(options)) return STATUS_USAGE;
     struct server *server = calloc(1, sizeof *server);
     if (!server) return STATUS_NO_MEMORY;
+    json_watch_memory();
     server->node = node;
     server->options = *options;
     pthread_mutex_init(&server->mutex, NULL);

@@ -155,6 +155,7 @@ static struct MHD_Response *make_response(struct exchange *x)
 enum MHD_Result exchange_answer(struct exchange *x)
 {
     x->answered = true;
+    if (x->request.reply.lost) return MHD_NO;
     struct MHD_Response *response = make_response(x);
     if (!response) return MHD_NO;
     add_headers(x, response);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/json.h"
 #include "api/problem.h"
 #include "api/server_internal.h"
 #include "api/stream.h"
@@ -297,6 +298,7 @@ static bool handle(struct exchange *x)
     for (enum exchange_state state = EXCHANGE_WOKEN; state == EXCHANGE_WOKEN;) {
         request->now_us = server_now_us();
         request->waiting = false;
+        json_begin();
         request->route->handle(request);
         if (!request->waiting || request->reply.set) break;
         set_deadline(x, request->wait_until_us + SERVER_REQUEST_US);

@@ -30,8 +30,19 @@ bool memory_failed(void)
     return failed;
 }
 
+static _Thread_local bool fails_here;
+
+void memory_fail_here(bool fails)
+{
+    fails_here = fails;
+}
+
 static bool fails(bool grows)
 {
+    if (fails_here) {
+        errno = ENOMEM;
+        return true;
+    }
     uint64_t at = fails_at;
     if (at == 0 || (growth_only && !grows)) return false;
     uint64_t call = atomic_fetch_add(&calls, 1) + 1;

@@ -26,6 +26,9 @@ void memory_fail_growth_at(uint64_t nth);
 /* memory_failed: an allocation has failed since; disarms. */
 bool memory_failed(void);
 
+/* memory_fail_here: while set, every allocation of this thread fails, and of no other. */
+void memory_fail_here(bool fails);
+
 /* The real functions, for the machinery of the tests. */
 void *memory_malloc(size_t bytes);
 void *memory_calloc(size_t count, size_t bytes);

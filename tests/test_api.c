@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 #include "api/text.h"
 #include "apply/operation.h"
 #include "log/signature.h"
+#include "tests/support_memory.h"
 #include "tools/client.h"
 #include "tools/home.h"
 #include "tools/keystore.h"
@@ -275,6 +277,29 @@ static void check_shape(const struct route *route, const char *path)
     }
 }
 
+/* path_of fills in what a route is asked for; false: it is not a plain question. */
+static bool path_of(const struct route *route, const char *hash, const char *account,
+                    char path[256])
+{
+    const char *mark = strchr(route->path, '{');
+    if (route->method != ROUTE_GET || route->reply == ROUTE_STREAM) return false;
+    snprintf(path, 256, "%s", route->path);
+    if (mark) {
+        const char *value = strstr(route->path, "{block}")     ? "1"
+                            : strstr(route->path, "{hash}")    ? hash
+                            : strstr(route->path, "{address}") ? account
+                            : strstr(route->path, "{code}")    ? "busy"
+                                                               : "balance";
+        const char *rest = strchr(mark, '}') + 1;
+        if (strstr(route->path, "{key}")) rest = "";
+        snprintf(path, 256, "%.*s%s%s%s", (int)(mark - route->path), route->path, value,
+                 strstr(route->path, "{key}") ? "/" : rest,
+                 strstr(route->path, "{key}") ? account : "");
+    }
+    if (route->handle == handle_search) strcat(path, "?q=1");
+    return true;
+}
+
 static void api_every_answer_has_its_declared_shape(void **state)
 {
     (void)state;
@@ -287,22 +312,7 @@ static void api_every_answer_has_its_declared_shape(void **state)
     address_format(address, account);
     for (size_t i = 0; i < route_count(); i++) {
         const struct route *route = route_at(i);
-        const char *mark = strchr(route->path, '{');
-        if (route->method != ROUTE_GET || route->reply == ROUTE_STREAM) continue;
-        snprintf(path, sizeof path, "%s", route->path);
-        if (mark) {
-            const char *value = strstr(route->path, "{block}")     ? "1"
-                                : strstr(route->path, "{hash}")    ? hash
-                                : strstr(route->path, "{address}") ? account
-                                : strstr(route->path, "{code}")    ? "busy"
-                                                                   : "balance";
-            const char *rest = strchr(mark, '}') + 1;
-            if (strstr(route->path, "{key}")) rest = "";
-            snprintf(path, sizeof path, "%.*s%s%s%s", (int)(mark - route->path), route->path, value,
-                     strstr(route->path, "{key}") ? "/" : rest,
-                     strstr(route->path, "{key}") ? account : "");
-        }
-        if (route->handle == handle_search) strcat(path, "?q=1");
+        if (!path_of(route, hash, account, path)) continue;
         get(path);
         /* The newest block has no certificate yet; an idle chain makes the next one later. */
         if (route->handle == handle_block_commit && net.status == 404) continue;
@@ -316,6 +326,91 @@ static void api_every_answer_has_its_declared_shape(void **state)
     assert_int_equal(net.status, 200);
     if (!shape_check(&simulation_shape, json_object_get(net.json, "data"), &where))
         fail_msg("simulation: %s", where);
+}
+
+/* ---- memory ---- */
+
+static struct {
+    json_malloc_t take; /* as the server has it */
+    json_free_t release;
+    pthread_t client;
+    _Atomic uint64_t calls, fails_at; /* 0: none does */
+    _Atomic bool sticky, failed;
+} shortage;
+
+static void *take_or_fail(size_t bytes)
+{
+    if (shortage.fails_at == 0 || pthread_equal(pthread_self(), shortage.client))
+        return shortage.take(bytes);
+    uint64_t call = atomic_fetch_add(&shortage.calls, 1) + 1;
+    if (call != shortage.fails_at && !(shortage.sticky && call > shortage.fails_at))
+        return shortage.take(bytes);
+    shortage.failed = true;
+    memory_fail_here(true);
+    void *taken = shortage.take(bytes);
+    memory_fail_here(false);
+    return taken;
+}
+
+static void expect_problem_or_nothing(const char *what)
+{
+    if (net.status == 0 && net.answer[0] == '\0') return; /* closed */
+    bool problem = net.status == 500 && has_header("application/problem+json") &&
+                   strcmp(code(), "no_memory") == 0 &&
+                   json_integer_value(json_object_get(net.json, "status")) == 500;
+    if (!problem) fail_msg("%s: %s", what, net.answer);
+}
+
+/* ask_short_of_memory: the first allocations of the library and samples of the others fail, once or all from
+ * there on; how many were asked. */
+static uint64_t ask_short_of_memory(const char *method, const char *path, const char *headers,
+                                    const void *body, size_t count, bool sticky)
+{
+    uint64_t closed = 0, asked = 0;
+    for (uint64_t nth = 1;; nth += nth < 25 ? 1 : 37, asked++) {
+        shortage.calls = 0;
+        shortage.failed = false;
+        shortage.sticky = sticky;
+        shortage.fails_at = nth;
+        request(method, path, headers, body, count);
+        shortage.fails_at = 0;
+        closed += net.status == 0;
+        if (!shortage.failed) {
+            assert_int_equal(net.status, 200);
+            assert_true(closed == 0 || sticky);
+            return asked;
+        }
+        expect_problem_or_nothing(path);
+    }
+}
+
+static void api_without_memory_answers_a_problem_or_closes(void **state)
+{
+    (void)state;
+    static const char JSON[] = "Content-Type: application/json\r\n";
+    static const char BATCH[] = "{\"txs\":[\"AAAA\",\"/w==\"]}";
+    char hash[65], path[256], account[ADDRESS_TEXT_BYTES];
+    uint8_t secret[64], key[32], address[32];
+    uint64_t failures = 0;
+    commit_transfer(0, hash);
+    assert_int_equal(load_key(net.seed, 0, secret, key), STATUS_OK);
+    address_of_key(key, address);
+    address_format(address, account);
+    shortage.client = pthread_self();
+    json_get_alloc_funcs(&shortage.take, &shortage.release);
+    json_set_alloc_funcs(take_or_fail, shortage.release);
+    for (size_t i = 0; i < route_count(); i++) {
+        if (!path_of(route_at(i), hash, account, path)) continue;
+        get(path);
+        if (net.status != 200 || !has_header("application/json")) continue;
+        failures += ask_short_of_memory("GET", path, "", "", 0, false);
+        failures += ask_short_of_memory("GET", path, "", "", 0, true);
+    }
+    failures += ask_short_of_memory("POST", "/v1/txs", JSON, BATCH, sizeof BATCH - 1, false);
+    failures += ask_short_of_memory("POST", "/v1/txs", JSON, BATCH, sizeof BATCH - 1, true);
+    json_set_alloc_funcs(shortage.take, shortage.release);
+    assert_true(failures > 500);
+    print_message("%llu answers without memory\n", (unsigned long long)failures);
 }
 
 static void api_submission_is_idempotent_and_always_names_the_hash(void **state)
@@ -708,6 +803,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(api_every_answer_has_its_declared_shape),
+        cmocka_unit_test(api_without_memory_answers_a_problem_or_closes),
         cmocka_unit_test(api_submission_is_idempotent_and_always_names_the_hash),
         cmocka_unit_test(api_rejections_carry_their_own_code_and_what_to_do),
         cmocka_unit_test(api_batches_answer_each_transaction),
