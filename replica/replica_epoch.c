@@ -24,7 +24,7 @@ void epoch_set(struct replica *replica, const struct chain_epoch *epoch)
     replica->propose = replica->vote = replica->timeout = (struct intent){0};
     replica->rejoins = replica->safety_epoch == epoch->number && replica->signed_round > 0;
     if (replica->safety_epoch < epoch->number) safety_restart(replica, epoch->number);
-    if (replica->rejoins) replica->boot_reserve = replica->reserve_round;
+    if (replica->rejoins && replica->started) recover_statements(replica);
     collect_clear(replica);
     receive_drop_all(replica);
     tree_clear(replica);

@@ -397,5 +397,8 @@ void fetch_claim(struct replica *replica, uint32_t peer, uint64_t height);
 
 /* ---- replica_recover.c ---- */
 void recover_start(struct replica *replica, struct replica_outputs *outputs);
+/* recover_statements: what was last intended in this epoch is signed again, the same bytes, for others and for our own
+ * count. */
+void recover_statements(struct replica *replica);
 
 #endif

@@ -349,18 +349,22 @@ static const char *journal_fault(const struct replica *replica)
                                                           : "the last vote contradicts its block";
 }
 
-/* What was last intended is signed again, the same bytes, for others and for our own count. A set of one
- * proposes its voted block again; with more a proposal is never repeated: boot_reserve. */
+void recover_statements(struct replica *replica)
+{
+    replica->boot_reserve = replica->reserve_round;
+    if (replica->has_last_timeout)
+        replica->timeout = (struct intent){.wanted = true, .lsn = replica->last_timeout_lsn};
+    if (replica->has_last_vote)
+        replica->vote = (struct intent){.wanted = true, .lsn = replica->last_vote_lsn};
+}
+
+/* A set of one proposes its voted block again; with more a proposal is never repeated: boot_reserve. */
 static void intend_again(struct replica *replica)
 {
     bool current = replica->safety_epoch == replica->config.epoch.number;
     if (!current || replica->self < 0) return;
-    replica->boot_reserve = replica->reserve_round;
-    if (replica->has_last_timeout)
-        replica->timeout = (struct intent){.wanted = true, .lsn = replica->last_timeout_lsn};
-    if (!replica->has_last_vote) return;
-    replica->vote = (struct intent){.wanted = true, .lsn = replica->last_vote_lsn};
-    if (!replica_is_alone(replica)) return;
+    recover_statements(replica);
+    if (!replica_is_alone(replica) || !replica->has_last_vote) return;
     replica->boot_reserve = 0;
     replica->proposal = tree_find(replica, replica->last_vote.block_id);
     if (replica->round > replica->signed_round) {
