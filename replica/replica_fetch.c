@@ -248,9 +248,29 @@ static void expire(struct replica *replica)
     }
 }
 
+/* has_failed: a request was left unanswered of late. By id, it may be for a block that nobody has any more; with few
+ * peers no other request by id gets through then, but a range does. */
+static bool has_failed(const struct replica *replica)
+{
+    uint64_t patience = 4 * replica->config.timeout_us;
+    for (uint32_t i = 0; i < REPLICA_PEERS_MAX; i++) {
+        const struct peer *peer = &replica->peers[i];
+        if (peer->up && peer->failed_us != 0 && replica->now_us < peer->failed_us + patience)
+            return true;
+    }
+    return false;
+}
+
+/* A set of one has all blocks itself, unless its chain log came from an older copy. */
+static bool needs_nobody(const struct replica *replica)
+{
+    return replica_is_alone(replica) && replica->safety_epoch == replica->config.epoch.number;
+}
+
 void fetch_advance(struct replica *replica, struct replica_outputs *outputs)
 {
-    if (replica_is_alone(replica)) return;
+    uint64_t head = replica->head.height;
+    if (needs_nobody(replica)) return;
     expire(replica);
     if (replica->ended) return;
     if (replica->has_pending)
@@ -265,6 +285,6 @@ void fetch_advance(struct replica *replica, struct replica_outputs *outputs)
             want_block(replica, block->peer, block->header.parent_id, block->header.height - 1,
                        outputs);
     }
-    if (highest_claim(replica) > replica->head.height + 2 || fetch_is_behind(replica))
+    if (highest_claim(replica) > head + 2 || (highest_claim(replica) > head && has_failed(replica)))
         want_ranges(replica, outputs);
 }
