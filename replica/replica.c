@@ -165,8 +165,19 @@ static void on_durable(struct replica *replica, uint64_t lsn)
     if (lsn > replica->durable_lsn) replica->durable_lsn = lsn;
 }
 
-static void on_checkpoint(struct replica *replica, struct replica_outputs *outputs)
+/* A machine whose chain log came from an older copy has still to reach what it has signed: till then only its journal
+ * knows the certificates that led there, and keeps them. */
+static bool may_checkpoint(const struct replica *replica)
 {
+    uint64_t certified = replica->has_high_qc ? replica->high_qc.qc.round : 0;
+    return replica->safety_epoch == replica->config.epoch.number &&
+           replica->round >= replica->signed_round &&
+           (!replica->has_lock || certified >= replica->lock.qc.round);
+}
+
+static void log_checkpoint(struct replica *replica, struct replica_outputs *outputs)
+{
+    replica->wants_checkpoint = false;
     bool own_high = replica->has_high_qc &&
                     (!replica->has_lock || replica->lock.qc.round < replica->high_qc.qc.round);
     struct checkpoint_record record = {.epoch = replica->config.epoch.number,
@@ -214,6 +225,7 @@ static void replica_advance(struct replica *replica, struct replica_outputs *out
     tree_commit(replica, outputs);
     judge_blocks(replica, outputs);
     if (!replica->started) return;
+    if (replica->wants_checkpoint && may_checkpoint(replica)) log_checkpoint(replica, outputs);
     judge_vote(replica, outputs);
     propose_consider(replica, outputs);
     round_consider_timeout(replica, outputs);
@@ -264,7 +276,7 @@ enum status replica_step(struct replica *replica, const struct replica_input *in
     case INPUT_CHAIN:
         if (input->height > replica->chain_durable) replica->chain_durable = input->height;
         break;
-    case INPUT_CHECKPOINT: on_checkpoint(replica, outputs); break;
+    case INPUT_CHECKPOINT: replica->wants_checkpoint = true; break;
     case INPUT_MESSAGE: receive_message(replica, input->peer, input->body, outputs); break;
     case INPUT_VERIFIED: receive_verified(replica, input->verify_id, input->good, outputs); break;
     case INPUT_CHECKED: on_checked(replica, input); break;

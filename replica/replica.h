@@ -117,12 +117,13 @@ enum replica_input_kind {
     INPUT_EXECUTED, /* height, root: the ledger has folded this block (0: the genesis) */
     INPUT_CHAIN,    /* height: the chain log is durable up to it. Needed up to the base of an epoch:
                          before, nothing of that epoch is signed */
-    INPUT_CHECKPOINT, /* answer with a CHECKPOINT record, so that the journal can move its tail */
-    INPUT_MESSAGE,    /* peer, body: a whole message; copied by the step */
-    INPUT_VERIFIED,   /* verify_id, good: every check of an OUTPUT_VERIFY holds, or not */
-    INPUT_CHECKED,    /* id, good: the commands of a block are valid, or not */
-    INPUT_PEER_UP,    /* peer: messages can be sent to it */
-    INPUT_PEER_DOWN   /* peer */
+    INPUT_CHECKPOINT, /* answer with a CHECKPOINT record, so that the journal can move its tail; if what was signed has
+                         still to be reached again, when it is */
+    INPUT_MESSAGE,  /* peer, body: a whole message; copied by the step */
+    INPUT_VERIFIED, /* verify_id, good: every check of an OUTPUT_VERIFY holds, or not */
+    INPUT_CHECKED,  /* id, good: the commands of a block are valid, or not */
+    INPUT_PEER_UP,  /* peer: messages can be sent to it */
+    INPUT_PEER_DOWN /* peer */
 };
 
 struct replica_input {

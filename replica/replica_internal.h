@@ -214,6 +214,7 @@ struct replica {
     bool commands_waiting;
     uint64_t timer_us, timer_next_us; /* asked for; to be asked for */
     uint64_t next_lsn, durable_lsn;
+    bool wants_checkpoint; /* a CHECKPOINT record was asked for */
     uint64_t next_sign_id, next_verify_id;
     uint64_t round_before, signed_before, committed_before, lock_before, epoch_before; /* S6 */
 
