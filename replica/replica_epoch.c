@@ -65,5 +65,6 @@ void epoch_advance(struct replica *replica, const struct chain_epoch *next,
     qc_keep(&replica->epoch_qc, &replica->commit_qc.qc);
     replica->has_epoch_qc = true;
     epoch_set(replica, next);
+    recover_later(replica, outputs);
     replica_output_add(outputs, OUTPUT_EPOCH)->tag = next->number;
 }

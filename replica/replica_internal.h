@@ -207,6 +207,9 @@ struct replica {
     uint8_t record_id[HASH_BYTES];
     bool record_has_qc;
     struct qc_store record_qc;
+    bool has_later_qc, has_later_tc; /* the highest of an epoch that the chain log does not reach */
+    struct qc_store later_qc;
+    struct tc_store later_tc;
 
     /* This step. */
     uint64_t step_count;
@@ -401,5 +404,7 @@ void recover_start(struct replica *replica, struct replica_outputs *outputs);
 /* recover_statements: what was last intended in this epoch is signed again, the same bytes, for others and for our own
  * count. */
 void recover_statements(struct replica *replica);
+/* recover_later: an epoch has begun of which the journal may hold certificates. */
+void recover_later(struct replica *replica, struct replica_outputs *outputs);
 
 #endif

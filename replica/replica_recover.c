@@ -72,12 +72,36 @@ static void drop_unvoted(struct replica *replica, uint64_t round)
     }
 }
 
-/* certify takes a certificate that lay in the journal: of this epoch, or the one that ended the epoch before.
- * One that no quorum can have made would be waited for without end: the block that it commits never comes. */
+/* Certificates of a later epoch wait until that is reached again: nobody else may have them. */
+static void keep_later_qc(struct replica *replica, const struct qc *qc)
+{
+    const struct qc *kept = &replica->later_qc.qc;
+    if (replica->has_later_qc &&
+        (qc->epoch < kept->epoch || (qc->epoch == kept->epoch && qc->round <= kept->round))) {
+        return;
+    }
+    qc_keep(&replica->later_qc, qc);
+    replica->has_later_qc = true;
+}
+
+static void keep_later_tc(struct replica *replica, const struct tc *tc)
+{
+    const struct tc *kept = &replica->later_tc.tc;
+    if (replica->has_later_tc &&
+        (tc->epoch < kept->epoch || (tc->epoch == kept->epoch && tc->round <= kept->round))) {
+        return;
+    }
+    tc_keep(&replica->later_tc, tc);
+    replica->has_later_tc = true;
+}
+
+/* certify takes a certificate that lay in the journal: of this epoch, of a later one, or the one that ended the epoch
+ * before. One that no quorum can have made would be waited for without end: the block that it commits never comes. */
 static enum status certify(struct replica *replica, const struct qc *qc,
                            struct replica_outputs *outputs)
 {
     keep_epoch_qc(replica, qc);
+    if (qc->epoch > replica->config.epoch.number) keep_later_qc(replica, qc);
     if (qc->epoch != replica->config.epoch.number) return STATUS_OK;
     if (qc_check(qc, &replica->config.epoch.set) != STATUS_OK) return STATUS_CORRUPT;
     round_certified(replica, qc, outputs);
@@ -88,10 +112,24 @@ static enum status fail_round(struct replica *replica, const struct tc *tc,
                               struct replica_outputs *outputs)
 {
     uint64_t max_hqc;
+    if (tc->epoch > replica->config.epoch.number) keep_later_tc(replica, tc);
     if (tc->epoch != replica->config.epoch.number) return STATUS_OK;
     if (tc_check(tc, &replica->config.epoch.set, &max_hqc) != STATUS_OK) return STATUS_CORRUPT;
     round_failed(replica, tc, outputs);
     return STATUS_OK;
+}
+
+/* What the journal knows of an epoch counts once its validators are known. */
+void recover_later(struct replica *replica, struct replica_outputs *outputs)
+{
+    const struct qc *qc = &replica->later_qc.qc;
+    const struct tc *tc = &replica->later_tc.tc;
+    bool holds = true;
+    if (replica->has_later_qc && qc->epoch == replica->config.epoch.number)
+        holds = certify(replica, qc, outputs) == STATUS_OK;
+    if (replica->has_later_tc && tc->epoch == replica->config.epoch.number)
+        holds = fail_round(replica, tc, outputs) == STATUS_OK && holds;
+    if (!holds) replica_halt(replica, "the journal holds what no quorum has made", outputs);
 }
 
 static enum status use_justify(struct replica *replica, const struct justify *justify,
@@ -129,6 +167,10 @@ static enum status recover_block(struct replica *replica, uint64_t lsn, struct b
     replica->record_has_qc = block.justify.kind == 0 && block.justify.has_qc;
     if (replica->record_has_qc) qc_keep(&replica->record_qc, &block.justify.qc);
     if (replica->record_has_qc) keep_epoch_qc(replica, &block.justify.qc);
+    if (block.header.epoch > replica->config.epoch.number) {
+        if (replica->record_has_qc) keep_later_qc(replica, &block.justify.qc);
+        if (block.justify.has_tc) keep_later_tc(replica, &block.justify.tc);
+    }
     if (block.header.epoch != replica->config.epoch.number) return STATUS_OK;
     if (is_foreign(&block.header)) return STATUS_CORRUPT;
     if (replica->safety_epoch == block.header.epoch && block.header.round <= replica->signed_round)
