@@ -215,9 +215,27 @@ bool fetch_is_behind(const struct replica *replica)
     return highest_claim(replica) > replica->head.height + FETCH_NEAR;
 }
 
+/* useful_end: what lies behind the last block of the epoch cannot be kept before that is committed; but the block next
+ * to it says how that was done, if nobody else does. */
+static uint64_t useful_end(const struct replica *replica)
+{
+    for (uint32_t i = 0; i < replica->tree_end; i++) {
+        const struct tree_block *block = &replica->tree[i];
+        if (block->stage != BLOCK_FREE && block->certified &&
+            (block->header.flags & BLOCK_EPOCH_END)) {
+            uint64_t end = block->header.height;
+            bool known = replica->has_pending && replica->pending.qc.commit_height >= end;
+            return known ? end : end + 1;
+        }
+    }
+    return UINT64_MAX;
+}
+
 static void want_ranges(struct replica *replica, struct replica_outputs *outputs)
 {
     uint64_t target = highest_claim(replica), from = replica->head.height + 1;
+    uint64_t end = useful_end(replica);
+    if (target > end) target = end;
     if (target > replica->head.height + FETCH_WINDOW) target = replica->head.height + FETCH_WINDOW;
     while (from <= target) {
         if (has_height(replica, from) || asked_for(replica, NULL, from)) {
