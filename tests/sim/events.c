@@ -29,15 +29,6 @@ bool sim_chance(struct world *world, unsigned permille)
     return permille > 0 && sim_below(world, 1000) < permille;
 }
 
-static void *checked(void *memory)
-{
-    if (!memory) {
-        fputs("cairn-sim: not enough memory\n", stderr);
-        exit(2);
-    }
-    return memory;
-}
-
 /* ---- the queue: a binary heap by time, then sequence ---- */
 
 static bool before(const struct event *a, const struct event *b)
@@ -49,7 +40,7 @@ void events_push(struct world *world, struct event event, uint64_t delay_us)
 {
     if (world->heap_count == world->heap_room) {
         world->heap_room = world->heap_room ? 2 * world->heap_room : 1024;
-        world->heap = checked(realloc(world->heap, world->heap_room * sizeof event));
+        world->heap = sim_checked(realloc(world->heap, world->heap_room * sizeof event));
     }
     event.time_us = world->now_us + delay_us;
     event.sequence = ++world->sequence;
@@ -82,7 +73,7 @@ bool events_pop(struct world *world, struct event *event)
 
 struct packet *packet_make(struct bytes bytes)
 {
-    struct packet *packet = checked(malloc(sizeof *packet + bytes.count));
+    struct packet *packet = sim_checked(malloc(sizeof *packet + bytes.count));
     packet->references = 1;
     packet->count = bytes.count;
     memcpy(packet->bytes, bytes.at, bytes.count);

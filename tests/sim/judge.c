@@ -259,6 +259,17 @@ static void check_exec(struct world *world, const struct header *header)
         judge_fail(world, "S10", "the epoch ends where the state does not say so");
 }
 
+static void check_commands(struct world *world, const struct body *body)
+{
+    struct reader r = list_reader(&body->commands);
+    for (uint32_t i = 0; i < body->commands.count; i++) {
+        struct command command;
+        command_read(&r, &command);
+        if (!command_is_valid(command.bytes))
+            judge_fail(world, "S12", "an invalid command was committed");
+    }
+}
+
 static void extend(struct world *world, const struct block *block, const uint8_t id[HASH_BYTES],
                    const struct replica_output *output, const struct qc *qc)
 {
@@ -275,6 +286,7 @@ static void extend(struct world *world, const struct block *block, const uint8_t
         see_qc(world, &block->justify.qc);
     }
     check_exec(world, header);
+    check_commands(world, &block->body);
     if (world->chain_count == world->chain_room) {
         world->chain_room = world->chain_room ? 2 * world->chain_room : 256;
         world->chain = realloc(world->chain, world->chain_room * sizeof world->chain[0]);
@@ -349,7 +361,7 @@ void judge_evidence(struct world *world, uint32_t at, struct bytes bytes)
     for (uint32_t i = 0; i < world->machine_count && evidence->offender < set->count; i++) {
         const struct machine *machine = &world->machines[i];
         if (memcmp(machine->config.key, set->key[evidence->offender], 32) == 0 &&
-            machine->kind != TWIN) {
+            machine->kind != TWIN && !machine->forged) {
             judge_fail(world, "A1", "evidence against a validator that did nothing");
         }
     }
@@ -363,5 +375,6 @@ void judge_step(struct world *world, uint32_t at)
     const char *fault = replica_check(world->machines[at].replica);
     if (fault) judge_fail(world, "check", fault);
     replica_view(world->machines[at].replica, &view);
+    progress_step(world, at, &view);
     if (view.round > world->report->rounds) world->report->rounds = view.round;
 }

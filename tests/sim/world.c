@@ -10,6 +10,7 @@
 #define TWINS_MAX_US    UINT64_C(20000000)
 #define HEALING_MAX_US  UINT64_C(200000000) /* and after them, until everybody has caught up */
 #define HEALING_HEIGHTS 8
+#define TWINS_HEIGHTS   4 /* a scenario is a dozen rounds */
 #define EVENTS_MAX      UINT64_C(6000000)
 
 /* ---- validator sets ---- */
@@ -61,6 +62,23 @@ static void draw_set(struct world *world, uint64_t number, struct validator_set 
     world->random = saved;
 }
 
+static void count_changes(struct world *world, const struct validator_set *before,
+                          const struct validator_set *after)
+{
+    uint64_t *faults = world->report->faults;
+    for (uint32_t i = 0; i < after->count; i++) {
+        int was = validator_set_find(before, after->key[i]);
+        if (was < 0) {
+            faults[FAULT_JOINED]++;
+        } else if (before->power[was] != after->power[i]) {
+            faults[FAULT_REWEIGHED]++;
+        }
+    }
+    for (uint32_t i = 0; i < before->count; i++) {
+        faults[FAULT_LEFT] += validator_set_find(after, before->key[i]) < 0;
+    }
+}
+
 const struct chain_epoch *sim_epoch_at(struct world *world, uint64_t number)
 {
     if (number >= world->epoch_room) {
@@ -93,8 +111,7 @@ const struct chain_epoch *sim_epoch_at(struct world *world, uint64_t number)
             epoch->base_time_us = known->time_us;
         }
         world->report->faults[FAULT_EPOCH]++;
-        if (memcmp(&epoch->set, &epoch->set_before, sizeof epoch->set) != 0)
-            world->report->faults[FAULT_SET_CHANGE]++;
+        count_changes(world, &epoch->set_before, &epoch->set);
     }
     world->epochs[number] = epoch;
     return epoch;
@@ -114,6 +131,15 @@ static void make_key(struct world *world, uint32_t at)
     }
 }
 
+void *sim_checked(void *memory)
+{
+    if (!memory) {
+        fputs("cairn-sim: not enough memory\n", stderr);
+        exit(2);
+    }
+    return memory;
+}
+
 static void add_machine(struct world *world, uint32_t key, enum misbehaviour kind)
 {
     struct machine *machine = &world->machines[world->machine_count++];
@@ -129,6 +155,18 @@ static void add_machine(struct world *world, uint32_t key, enum misbehaviour kin
     config->guard_us = kind == TWIN ? 0 : 30000;
 }
 
+/* A trickster plays one to four tricks. */
+static void draw_tricks(struct world *world, struct machine *machine)
+{
+    uint64_t count = 1 + sim_below(world, 4);
+    for (uint64_t i = 0; i < count; i++) {
+        machine->tricks |= UINT64_C(1)
+                           << (FAULT_TRICK_FIRST +
+                               sim_below(world, FAULT_TRICK_LAST - FAULT_TRICK_FIRST + 1));
+    }
+    machine->mute = sim_chance(world, 500);
+}
+
 static void cast(struct world *world)
 {
     unsigned n = world->options.validators, bad = (n - 1) / 3;
@@ -138,10 +176,10 @@ static void cast(struct world *world)
         if (i < twins) {
             kind = TWIN;
         } else if (i < bad && world->options.byzantine) {
-            static const enum misbehaviour KINDS[] = {SILENT, DIVIDER, LIAR, TWIN};
-            kind = KINDS[sim_below(world, 4)];
+            kind = sim_chance(world, 150) ? TWIN : TRICKSTER;
         }
         add_machine(world, i, kind);
+        if (kind == TRICKSTER) draw_tricks(world, &world->machines[i]);
     }
     uint32_t count = world->machine_count;
     for (uint32_t i = 0; i < count; i++) {
@@ -180,6 +218,9 @@ static void world_close(struct world *world)
     struct event event;
     while (events_pop(world, &event)) {
         packet_drop(event.packet);
+    }
+    for (unsigned i = 0; i < HEARD_MAX; i++) {
+        packet_drop(world->heard[i]);
     }
     for (uint32_t i = 0; i < world->machine_count; i++) {
         struct machine *machine = &world->machines[i];
@@ -258,7 +299,7 @@ static void run_until(struct world *world, uint64_t height, uint64_t time_us, bo
 /* What a person wants to know first about a run that failed. */
 static void show(const struct world *world)
 {
-    static const char *const KINDS[] = {"honest", "twin", "silent", "divider", "liar"};
+    static const char *const KINDS[] = {"honest", "twin", "trickster"};
     fprintf(stderr, "chain %llu, epoch blocks %llu\n", (unsigned long long)world->chain_count,
             (unsigned long long)world->options.epoch_blocks);
     for (uint32_t i = 0; i < world->machine_count; i++) {
@@ -301,7 +342,7 @@ void sim_run(const struct sim_options *options, struct sim_report *report)
     run_until(world, options->heights,
               world->now_us + (options->twins ? TWINS_MAX_US : TROUBLE_MAX_US), false);
     faults_heal(world);
-    uint64_t height = world->chain_count + HEALING_HEIGHTS;
+    uint64_t height = world->chain_count + (options->twins ? TWINS_HEIGHTS : HEALING_HEIGHTS);
     run_until(world, height, world->now_us + HEALING_MAX_US, true);
     if (!report->failure && !is_healed(world, height))
         judge_fail(world, "L1", "no progress after all faults have ended");
