@@ -94,6 +94,10 @@ MUST_CHECK enum status ledger_validators(const struct ledger *ledger, uint64_t e
  * have no effect. */
 enum outcome ledger_evidence(const struct ledger *ledger, const struct evidence *evidence);
 
+/* ledger_epoch_params answers the parameters of an epoch up to the running one. STATUS_NOT_FOUND. */
+MUST_CHECK enum status ledger_epoch_params(const struct ledger *ledger, uint64_t epoch,
+                                           struct params *params);
+
 /* ledger_next_params answers the parameters frozen for the next epoch. STATUS_NOT_FOUND: not
  * frozen. */
 MUST_CHECK enum status ledger_next_params(const struct ledger *ledger, struct params *params);

@@ -95,6 +95,19 @@ enum outcome ledger_evidence(const struct ledger *ledger, const struct evidence 
                          evidence, &offender);
 }
 
+/* The history has an entry for each epoch that began with other parameters than the one before. */
+enum status ledger_epoch_params(const struct ledger *ledger, uint64_t epoch, struct params *params)
+{
+    if (epoch > ledger->epoch.number) return STATUS_NOT_FOUND;
+    for (uint64_t back = 0; back <= epoch; back++) {
+        uint8_t key[epoch_key_bytes_max];
+        store_u64(key, epoch - back);
+        struct bytes value = store_get(ledger->store, TABLE_PARAMS_HISTORY, key);
+        if (value.at) return params_decode(value.at, value.count, params);
+    }
+    return STATUS_NOT_FOUND;
+}
+
 enum status ledger_next_params(const struct ledger *ledger, struct params *params)
 {
     static const uint8_t NEXT[1] = {PARAMS_NEXT};

@@ -86,9 +86,9 @@ void merkle_path(const uint8_t (*leaves)[HASH_BYTES], uint64_t count, uint64_t i
     *path_count = depth;
 }
 
-enum status merkle_verify(const uint8_t leaf[HASH_BYTES], uint64_t index, uint64_t count,
-                          const uint8_t (*path)[HASH_BYTES], size_t path_count,
-                          const uint8_t root[HASH_BYTES])
+enum status merkle_root_of(const uint8_t leaf[HASH_BYTES], uint64_t index, uint64_t count,
+                           const uint8_t (*path)[HASH_BYTES], size_t path_count,
+                           uint8_t root[HASH_BYTES])
 {
     if (index >= count) return STATUS_BAD_PROOF;
     uint64_t fn = index, sn = count - 1;
@@ -108,6 +108,15 @@ enum status merkle_verify(const uint8_t leaf[HASH_BYTES], uint64_t index, uint64
         fn >>= 1;
         sn >>= 1;
     }
-    if (sn != 0 || memcmp(hash, root, HASH_BYTES) != 0) return STATUS_BAD_PROOF;
-    return STATUS_OK;
+    memcpy(root, hash, HASH_BYTES);
+    return sn == 0 ? STATUS_OK : STATUS_BAD_PROOF;
+}
+
+enum status merkle_verify(const uint8_t leaf[HASH_BYTES], uint64_t index, uint64_t count,
+                          const uint8_t (*path)[HASH_BYTES], size_t path_count,
+                          const uint8_t root[HASH_BYTES])
+{
+    uint8_t found[HASH_BYTES];
+    TRY(merkle_root_of(leaf, index, count, path, path_count, found));
+    return memcmp(found, root, HASH_BYTES) == 0 ? STATUS_OK : STATUS_BAD_PROOF;
 }

@@ -32,6 +32,12 @@ void merkle_frontier_root(const struct merkle_frontier *frontier, uint8_t root[H
 void merkle_path(const uint8_t (*leaves)[HASH_BYTES], uint64_t count, uint64_t index,
                  uint8_t path[MERKLE_DEPTH_MAX][HASH_BYTES], size_t *path_count);
 
+/* merkle_root_of answers the root that an inclusion proof leads to. STATUS_BAD_PROOF: a path of another
+ * shape than that of leaf `index` among `count`. */
+MUST_CHECK enum status merkle_root_of(const uint8_t leaf[HASH_BYTES], uint64_t index,
+                                      uint64_t count, const uint8_t (*path)[HASH_BYTES],
+                                      size_t path_count, uint8_t root[HASH_BYTES]);
+
 /* merkle_verify checks an inclusion proof (RFC 9162 section 2.1.3.2). STATUS_BAD_PROOF: it does not
  * lead to root. */
 MUST_CHECK enum status merkle_verify(const uint8_t leaf[HASH_BYTES], uint64_t index, uint64_t count,
