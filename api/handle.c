@@ -10,7 +10,7 @@ const struct shape *handle_shape_at(size_t index)
         &tx_status_shape,   &submission_shape,      &batch_shape,        &refusal_shape,
         &simulation_shape,  &account_balance_shape, &account_shape,      &account_summary_shape,
         &event_line_shape,  &notice_shape,          &log_block_shape,    &state_proof_shape,
-        &tx_proof_shape,    &search_hit_shape,
+        &tx_proof_shape,    &search_hit_shape,      &light_proof_shape,  &peer_shape,
     };
     return index < sizeof SHAPES / sizeof SHAPES[0] ? SHAPES[index] : NULL;
 }

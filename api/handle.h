@@ -75,6 +75,10 @@ void handle_proof_tx(struct request *request);
 void handle_search(struct request *request);
 extern const struct shape state_proof_shape, tx_proof_shape, search_hit_shape;
 
+/* handle_light.c */
+void handle_light(struct request *request);
+extern const struct shape light_proof_shape;
+
 /* handle_shape_at walks every shape above once; NULL past the end. */
 const struct shape *handle_shape_at(size_t index);
 

@@ -77,6 +77,23 @@ curl -fsS "$url/v1/validators" | jq -e '.data[0] | (.proposed | tonumber) > 0 an
     fail "the validator took no part"
 expect 2 "set-power without a power" "$cairn" tx set-power "${wallet[@]}" --from faucet --key "$key"
 
+genesis=$dir/net/node0/config/genesis.bin
+expect 0 "light prove tx" "$cairn" light prove --node "$url" --tx "$hash" "$dir/tx.light"
+expect 0 "light verify tx" "$cairn" light verify --genesis "$genesis" "$dir/tx.light" --json
+has out "$hash"
+checkpoint=$(jq -r .checkpoint "$dir/out")
+expect 0 "light verify from a checkpoint" "$cairn" light verify --genesis "$genesis" --checkpoint "$checkpoint" "$dir/tx.light"
+other=${checkpoint%?}$([ "${checkpoint: -1}" = 0 ] && echo 1 || echo 0)
+expect 10 "light verify from another" "$cairn" light verify --genesis "$genesis" --checkpoint "$other" "$dir/tx.light"
+expect 2 "half a checkpoint" "$cairn" light verify --genesis "$genesis" --checkpoint "0:12" "$dir/tx.light"
+expect 2 "light verify from nothing" "$cairn" light verify "$dir/tx.light"
+expect 10 "a proof that is too old" "$cairn" light verify --genesis "$genesis" --max-age 1ms "$dir/tx.light"
+expect 0 "light prove state" "$cairn" light prove --node "$url" --table validators --key 0000000000000000 "$dir/state.light"
+expect 0 "light verify state" "$cairn" light verify --genesis "$genesis" "$dir/state.light" --json
+has out "$key"
+printf x | dd of="$dir/state.light" bs=1 seek=200 conv=notrunc 2>/dev/null
+expect 10 "a changed proof" "$cairn" light verify --genesis "$genesis" "$dir/state.light"
+
 expect 0 build "$cairn" tx build "${wallet[@]}" --from operator --to faucet --amount 1 --memo "rent"
 cp "$dir/out" "$dir/unsigned.json"
 expect 0 simulate "$cairn" tx simulate "$dir/unsigned.json" "${wallet[@]}" --json

@@ -314,6 +314,10 @@ static void api_every_answer_has_its_declared_shape(void **state)
         const struct route *route = route_at(i);
         if (!path_of(route, hash, account, path)) continue;
         get(path);
+        /* Four empty blocks follow the last transaction; with them this one is final. */
+        while (route->handle == handle_light && net.status == 404) {
+            get(path);
+        }
         /* The newest block has no certificate yet; an idle chain makes the next one later. */
         if (route->handle == handle_block_commit && net.status == 404) continue;
         if (net.status != 200) fail_msg("%s: %u %s", path, net.status, net.body);

@@ -11,75 +11,25 @@
 #include "tools/chain_info.h"
 #include "tools/make_tx.h"
 #include "tools/output.h"
+#include "tools/remote.h"
 #include "tools/text.h"
 #include "tools/wallet.h"
 
-#define DEFAULT_NODE     "http://127.0.0.1:26657"
 #define FILE_BYTES_MAX   (1024 * 1024)
 #define VALID_FOR_BLOCKS 1000
 #define WAIT_MS_MAX      30000 /* longest wait of POST /v1/txs */
 
 /* ---- the node ---- */
 
-static enum exit_code open_client(struct call *call, struct client **client)
-{
-    const char *nodes[CLIENT_NODES_MAX];
-    size_t count = 0;
-    while (count < CLIENT_NODES_MAX && option_text_at(call, "node", count)) {
-        nodes[count] = option_text_at(call, "node", count);
-        count++;
-    }
-    if (count == 0) nodes[count++] = DEFAULT_NODE;
-    /* The client's own limit lies above what the node is asked to wait. */
-    enum status status = hash_init();
-    if (status == STATUS_OK) {
-        status = client_open(client, nodes, count, (long)option_number(call, "timeout") + 5000);
-    }
-    return status == STATUS_OK ? EXIT_OK : output_fail_status(call, status, "client");
-}
-
-static enum exit_code no_answer(struct call *call, const struct client *client, enum status status)
-{
-    return output_fail(call, exit_of_status(status), status_name(status), "the node: %s",
-                       client_error(client));
-}
-
-/* exit_of_http: what a problem of the API means for a script. */
-static enum exit_code exit_of_http(long http_status)
-{
-    if (http_status == 404) return EXIT_NOT_FOUND;
-    if (http_status == 503 || http_status == 429) return EXIT_NOT_READY;
-    return http_status == 422 ? EXIT_REJECTED : EXIT_FAILED;
-}
-
-/* print_answer prints "data" of a good answer, and the problem of another one. */
-static enum exit_code print_answer(struct call *call, const struct client_answer *answer)
-{
-    json_t *data = json_object_get(answer->json, "data");
-    if (answer->http_status >= 200 && answer->http_status < 300 && data) {
-        return output_result(call, json_incref(data));
-    }
-    const char *code = json_string_value(json_object_get(answer->json, "code"));
-    const char *title = json_string_value(json_object_get(answer->json, "title"));
-    const char *detail = json_string_value(json_object_get(answer->json, "detail"));
-    if (detail && title && strcmp(detail, title) == 0) detail = NULL;
-    const char *expected = json_string_value(json_object_get(answer->json, "expected_nonce"));
-    const char *fee = json_string_value(json_object_get(answer->json, "required_fee"));
-    return output_fail(call, exit_of_http(answer->http_status), code ? code : "http",
-                       "%s%s%s%s%s%s%s (HTTP %ld)", title ? title : "the node refused",
-                       detail ? ": " : "", detail ? detail : "", expected ? "; next nonce " : "",
-                       expected ? expected : "", fee ? "; fee at least " : "", fee ? fee : "",
-                       answer->http_status);
-}
-
 static enum exit_code get_and_print(struct call *call, const char *path)
 {
     struct client *client;
     struct client_answer answer;
-    enum exit_code code = open_client(call, &client);
+    enum exit_code code = remote_open(call, &client);
     if (code != EXIT_OK) return code;
     enum status status = client_get(client, path, NULL, &answer);
-    code = status == STATUS_OK ? print_answer(call, &answer) : no_answer(call, client, status);
+    code =
+        status == STATUS_OK ? remote_print(call, &answer) : remote_no_answer(call, client, status);
     client_answer_release(&answer);
     client_close(client);
     return code;
@@ -88,7 +38,7 @@ static enum exit_code get_and_print(struct call *call, const char *path)
 static enum exit_code ask_chain(struct call *call, struct client *client, struct chain_info *info)
 {
     enum status status = chain_info_ask(client, info);
-    if (status != STATUS_OK) return no_answer(call, client, status);
+    if (status != STATUS_OK) return remote_no_answer(call, client, status);
     const char *wanted = option_text(call, "chain-id");
     char id[2 * HASH_BYTES + 1];
     text_format_hex(info->genesis_id, HASH_BYTES, id);
@@ -151,7 +101,7 @@ static enum exit_code ask_intent(struct call *call, struct client *client, struc
     intent->nonce = option_given(call, "nonce") ? option_number(call, "nonce") : 0;
     if (!option_given(call, "nonce")) {
         enum status status = chain_info_nonce(client, sender, &intent->nonce);
-        if (status != STATUS_OK) return no_answer(call, client, status);
+        if (status != STATUS_OK) return remote_no_answer(call, client, status);
     }
     intent->memo = option_text(call, "memo");
     intent->fee = option_number(call, "fee");
@@ -265,9 +215,9 @@ static enum exit_code submit(struct call *call, struct client *client, const str
         code = output_fail(call, EXIT_UNKNOWN_OUTCOME, "timeout",
                            "no answer in time; ask with: cairn tx status %s", hash);
     } else if (status != STATUS_OK) {
-        code = no_answer(call, client, status);
+        code = remote_no_answer(call, client, status);
     } else {
-        code = print_answer(call, &answer);
+        code = remote_print(call, &answer);
         if (code == EXIT_OK && wait)
             code = exit_of_submission(json_object_get(answer.json, "data"));
     }
@@ -356,7 +306,7 @@ static enum exit_code run_build(struct call *call)
 {
     static struct made_tx tx;
     struct client *client;
-    enum exit_code code = open_client(call, &client);
+    enum exit_code code = remote_open(call, &client);
     if (code != EXIT_OK) return code;
     code = build(call, client, &tx);
     client_close(client);
@@ -372,7 +322,7 @@ static enum exit_code run_whole(struct call *call,
 {
     static struct made_tx tx;
     struct client *client;
-    enum exit_code code = open_client(call, &client);
+    enum exit_code code = remote_open(call, &client);
     if (code != EXIT_OK) return code;
     code = make(call, client, &tx);
     if (code == EXIT_OK) code = sign(call, option_text(call, "from"), &tx);
@@ -409,7 +359,7 @@ static enum exit_code run_submit(struct call *call)
     struct client *client;
     enum exit_code code = read_tx_file(call, call->operands[0], &tx);
     if (code != EXIT_OK) return code;
-    code = open_client(call, &client);
+    code = remote_open(call, &client);
     if (code != EXIT_OK) return code;
     struct chain_info info;
     code = ask_chain(call, client, &info);
@@ -432,11 +382,12 @@ static enum exit_code run_simulate(struct call *call)
     enum status status = hash_init();
     if (status == STATUS_OK && tx.bytes_count == 0) status = make_unsigned(&tx);
     if (status != STATUS_OK) return output_fail_status(call, status, "transaction");
-    code = open_client(call, &client);
+    code = remote_open(call, &client);
     if (code != EXIT_OK) return code;
     status = client_post(client, "/v1/txs/simulate", "application/octet-stream",
                          (struct bytes){tx.bytes, tx.bytes_count}, &answer);
-    code = status == STATUS_OK ? print_answer(call, &answer) : no_answer(call, client, status);
+    code =
+        status == STATUS_OK ? remote_print(call, &answer) : remote_no_answer(call, client, status);
     client_answer_release(&answer);
     client_close(client);
     return code;

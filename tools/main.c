@@ -4,6 +4,7 @@
 #include "tools/command_bench.h"
 #include "tools/command_config.h"
 #include "tools/command_keys.h"
+#include "tools/command_light.h"
 #include "tools/command_log.h"
 #include "tools/command_network.h"
 #include "tools/command_start.h"
@@ -13,10 +14,11 @@
 #include <unistd.h>
 
 static const struct command_set *const SETS[] = {
-    &COMMANDS_START,   &COMMANDS_TESTNET,    &COMMANDS_VALIDATOR, &COMMANDS_NODE,
-    &COMMANDS_STATUS,  &COMMANDS_TX,         &COMMANDS_LOG,       &COMMANDS_GENESIS,
-    &COMMANDS_ACCOUNT, &COMMANDS_AUDIT,      &COMMANDS_BENCH,     &COMMANDS_KEYS,
-    &COMMANDS_CONFIG,  &COMMANDS_COMPLETION, &COMMANDS_HELP,      &COMMANDS_VERSION,
+    &COMMANDS_START,   &COMMANDS_TESTNET, &COMMANDS_VALIDATOR,  &COMMANDS_NODE,
+    &COMMANDS_STATUS,  &COMMANDS_TX,      &COMMANDS_LOG,        &COMMANDS_LIGHT,
+    &COMMANDS_GENESIS, &COMMANDS_ACCOUNT, &COMMANDS_AUDIT,      &COMMANDS_BENCH,
+    &COMMANDS_KEYS,    &COMMANDS_CONFIG,  &COMMANDS_COMPLETION, &COMMANDS_HELP,
+    &COMMANDS_VERSION,
 };
 
 int main(int argc, char **argv)
