@@ -13,6 +13,9 @@
 #include "tools/wallet.h"
 
 static const struct option TESTNET_OPTIONS[] = {
+    {.name = "signers",
+     .kind = OPTION_FLAG,
+     .text = "hold each validator's key in a process of its own: cairn signer --home DIR/nodeN"},
     {.name = "validators",
      .kind = OPTION_U64,
      .value = "N",
@@ -151,6 +154,7 @@ static enum exit_code run_testnet(struct call *call)
         .load_keys = (uint32_t)option_number(call, "load-keys"),
         .base_port = (uint16_t)option_number(call, "base-port"),
         .journal_bytes = option_number(call, "journal"),
+        .signers = option_flag(call, "signers"),
         .time_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000,
     };
     if (!options.directory) return output_fail(call, EXIT_USAGE, "usage", "--output-dir is needed");
@@ -179,6 +183,10 @@ COMMAND_SET(COMMANDS_TESTNET, "testnet", "networks for trying things out", TESTN
 /* ---- validator ---- */
 
 static const struct option INIT_OPTIONS[] = {
+    {.name = "signer",
+     .kind = OPTION_FLAG,
+     .text = "for cairn signer: make the key's sign state too; the node then finds it by "
+             "validator.signer"},
     {.name = "journal",
      .kind = OPTION_BYTES,
      .value = "SIZE",
@@ -214,7 +222,8 @@ static enum exit_code run_init(struct call *call)
         if (status == STATUS_OK) status = home_open_node_key(&io, home, secret);
         if (status == STATUS_OK) {
             status = home_make_validator(&io, home, &genesis, seed, passphrase.text,
-                                         passphrase.count, false, option_number(call, "journal"));
+                                         passphrase.count, false, option_flag(call, "signer"),
+                                         option_number(call, "journal"));
         }
         sodium_memzero(seed, sizeof seed);
         sodium_memzero(secret, sizeof secret);

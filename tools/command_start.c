@@ -12,16 +12,17 @@
 
 #include "api/server.h"
 #include "cairn_version.h"
+#include "log/superblock.h"
 #include "log/trace.h"
 #include "replica/node.h"
+#include "replica/signer_remote.h"
 #include "tools/config.h"
 #include "tools/home.h"
 #include "tools/keystore.h"
 #include "tools/network.h"
 #include "tools/output.h"
-#include "tools/wallet.h"
+#include "tools/validator_key.h"
 
-#define DEV_PASSPHRASE "validator/passphrase" /* written by testnet */
 #define VIEW_BYTES_MAX (UINT64_C(256) << 20)
 
 static struct node *running; /* for the signal handler */
@@ -39,8 +40,11 @@ struct start {
     struct io io; /* for files before and after the node's own */
     bool io_open;
     struct home_genesis genesis;
-    struct keystore_key key;
+    struct keystore_key local_key;
     bool key_open;
+    struct signer_remote *remote; /* or a signer elsewhere, */
+    struct signer signer;
+    uint8_t key[32]; /* that holds this key */
     struct network network;
     struct node *node;
     struct server *server;
@@ -77,40 +81,45 @@ static enum exit_code load_config(struct start *start)
     return status == STATUS_OK ? EXIT_OK : output_fail_status(start->call, status, "log.level");
 }
 
-/* A network made by testnet keeps its passphrase beside the key; everybody else is asked. */
-static enum exit_code read_passphrase(struct start *start, struct passphrase *passphrase)
+/* open_signer: the key lives with a signer; which one it is stands in the journal's superblock. */
+static enum exit_code open_signer(struct start *start)
 {
     char path[IO_PATH_MAX];
-    bool given =
-        option_given(start->call, "passphrase-file") || option_given(start->call, "passphrase-fd");
-    if (!given && home_path(start->home, DEV_PASSPHRASE, path) == STATUS_OK &&
-        access(path, R_OK) == 0) {
-        enum status status = passphrase_read_file(path, passphrase);
-        return status == STATUS_OK ? EXIT_OK : output_fail_status(start->call, status, path);
-    }
-    return wallet_passphrase(start->call, "Passphrase of the validator key", false, passphrase);
+    struct superblock super;
+    struct signer_remote_options options = {.path = path};
+    const char *why = "", *setting = start->config->validator_signer.text;
+    enum status status = home_path(start->home, "validator/super", path);
+    if (status == STATUS_OK) status = superblock_load(&start->io, path, &super, &why);
+    if (status != STATUS_OK)
+        return output_fail(start->call, exit_of_status(status), status_name(status), "%s: %s (%s)",
+                           path, why, status_text(status));
+    memcpy(options.genesis_id, start->genesis.id, HASH_BYTES);
+    memcpy(options.key, super.key, sizeof options.key);
+    memcpy(start->key, super.key, sizeof start->key);
+    status = setting[0] == '/' ? STATUS_OK : home_path(start->home, setting, path);
+    if (setting[0] == '/') snprintf(path, sizeof path, "%s", setting);
+    if (status == STATUS_OK) status = signer_remote_open(&start->remote, &options);
+    if (status != STATUS_OK) return output_fail_status(start->call, status, "validator.signer");
+    start->signer = signer_remote(start->remote);
+    return EXIT_OK;
 }
 
 static enum exit_code open_key(struct start *start)
 {
-    char path[IO_PATH_MAX];
-    struct passphrase passphrase;
+    if (start->config->validator_signer.text[0]) return open_signer(start);
     if (!home_has_validator(&start->io, start->home)) {
         TRACE(INFO, "tools", "start", "no validator key here: the node observes and signs nothing");
         return EXIT_OK;
     }
-    enum status status = home_path(start->home, "validator/key.enc", path);
-    if (status != STATUS_OK) return output_fail_status(start->call, status, path);
-    enum exit_code code = read_passphrase(start, &passphrase);
-    if (code != EXIT_OK) return code;
-    status = keystore_open(&start->io, path, passphrase.text, passphrase.count, &start->key);
-    passphrase_release(&passphrase);
-    if (status != STATUS_OK) return output_fail_status(start->call, status, path);
-    start->key_open = true;
-    if (start->key.info.purpose != KEYSTORE_VALIDATOR) {
-        return output_fail(start->call, EXIT_USAGE, "usage", "%s is not a validator key", path);
-    }
-    return EXIT_OK;
+    /* Its signer may run now, and would not hear of what the node signs. */
+    if (home_has_sign_state(&start->io, start->home))
+        return output_fail(start->call, EXIT_USAGE, "usage",
+                           "the key of this directory belongs to a signer (" HOME_SIGN_STATE_FILE
+                           "): set validator.signer and run cairn signer");
+    enum exit_code code =
+        validator_key_open(start->call, &start->io, start->home, &start->local_key);
+    start->key_open = code == EXIT_OK;
+    return code;
 }
 
 static enum exit_code open_node(struct start *start)
@@ -120,7 +129,8 @@ static enum exit_code open_node(struct start *start)
     struct node_options options = {
         .home = start->home,
         .genesis = {start->genesis.bytes, start->genesis.count},
-        .secret_key = start->key_open ? start->key.secret : NULL,
+        .secret_key = start->key_open ? start->local_key.secret : NULL,
+        .signer = start->remote ? &start->signer : NULL,
         .journal_bytes = config->storage_journal_bytes.number,
         .network = &start->network.options,
         .mempool = MEMPOOL_LIMITS_DEFAULT,
@@ -132,6 +142,7 @@ static enum exit_code open_node(struct start *start)
                   .stop_bytes = config->storage_stop_bytes.number},
         .view_bytes_max = VIEW_BYTES_MAX,
     };
+    memcpy(options.consensus_key, start->key, sizeof options.consensus_key);
     const char *backend = config->storage_io_backend.text;
     options.io_backend = strcmp(backend, "uring") == 0   ? NODE_IO_URING
                          : strcmp(backend, "posix") == 0 ? NODE_IO_POSIX
@@ -249,7 +260,8 @@ static void close_all(struct start *start)
         server_close(start->server);
     }
     node_close(start->node);
-    if (start->key_open) keystore_close(&start->key);
+    signer_remote_close(start->remote);
+    if (start->key_open) keystore_close(&start->local_key);
     network_close(&start->network);
     home_close_genesis(&start->genesis);
     if (start->io_open) io_deinit(&start->io);

@@ -50,6 +50,9 @@
     X(p2p, max_inbound, U64, "64", 0, 128, "", "connections that others make")                     \
     X(p2p, max_outbound, U64, "16", 0, 64, "", "connections to addresses that were learnt")        \
     X(p2p, max_per_ip, U64, "8", 1, 128, "", "connections from one address")                       \
+    X(validator, signer, TEXT, "", 0, 255, "",                                                     \
+      "socket of the signer that holds the consensus key, below HOME unless it begins with /; "    \
+      "empty: the key is read from HOME")                                                          \
     X(storage, io_backend, CHOICE, "auto", 0, 0, "auto|uring|posix",                               \
       "how files are written; auto takes io_uring where the kernel permits it")                    \
     X(storage, journal_bytes, BYTES, "128MiB", 16777216, UINT64_C(1) << 36, "",                    \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "replica/node.h"
+#include "replica/sign_file.h"
 #include "tools/keystore.h"
 
 #define GENESIS_FILE_BYTES_MAX (16u * 1024 * 1024)
@@ -60,19 +61,26 @@ enum status home_open_node_key(struct io *io, const char *home, uint8_t secret[6
     return status;
 }
 
+/* is_there, or cannot be looked at: then it counts as there. */
+static bool is_there(struct io *io, const char *home, const char *name)
+{
+    char path[IO_PATH_MAX];
+    int file;
+    if (home_path(home, name, path) != STATUS_OK) return false;
+    enum status status = io_open(io, path, 0, &file);
+    if (status == STATUS_OK) io_release(io, file);
+    return status != STATUS_NOT_FOUND;
+}
+
 bool home_has_validator(struct io *io, const char *home)
 {
-    static const char *const NAMES[] = {"validator/key.enc", "validator/journal",
-                                        "validator/super"};
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
-        char path[IO_PATH_MAX];
-        int file;
-        if (home_path(home, NAMES[i], path) != STATUS_OK) continue;
-        enum status status = io_open(io, path, 0, &file);
-        if (status == STATUS_OK) io_release(io, file);
-        if (status != STATUS_NOT_FOUND) return true;
-    }
-    return false;
+    return is_there(io, home, "validator/key.enc") || is_there(io, home, "validator/journal") ||
+           is_there(io, home, "validator/super");
+}
+
+bool home_has_sign_state(struct io *io, const char *home)
+{
+    return is_there(io, home, HOME_SIGN_STATE_FILE);
 }
 
 enum status home_read(struct io *io, const char *path, size_t limit, uint8_t **bytes, size_t *count)
@@ -118,23 +126,28 @@ void home_close_genesis(struct home_genesis *genesis)
 
 enum status home_make_validator(struct io *io, const char *home, const struct home_genesis *genesis,
                                 const uint8_t seed[32], const char *passphrase,
-                                size_t passphrase_bytes, bool development, uint64_t journal_bytes)
+                                size_t passphrase_bytes, bool development, bool signer,
+                                uint64_t journal_bytes)
 {
-    char path[IO_PATH_MAX];
+    char path[IO_PATH_MAX], folder[IO_PATH_MAX], state[IO_PATH_MAX];
     uint8_t secret[64], key[32];
     struct keystore_info info = {
         .purpose = KEYSTORE_VALIDATOR,
         .cost = development ? KEYSTORE_COST_DEVELOPMENT : KEYSTORE_COST_NORMAL,
     };
-    TRY(home_path(home, "validator", path));
-    TRY(io_mkdir(io, path));
+    TRY(home_path(home, "validator", folder));
+    TRY(home_path(home, HOME_SIGN_STATE_FILE, state));
+    TRY(io_mkdir(io, folder));
+    if (home_has_sign_state(io, home)) return STATUS_EXISTS;
     TRY(home_path(home, "validator/key.enc", path));
     TRY(keystore_save(io, path, &info, seed, passphrase, passphrase_bytes));
     crypto_sign_seed_keypair(key, secret, seed);
     sodium_memzero(secret, sizeof secret);
     enum status status =
         node_format(io, home, &genesis->genesis.params, genesis->id, key, journal_bytes);
-    /* Never a key without its journal. */
+    if (status == STATUS_OK && signer)
+        status = sign_file_format(io, folder, state, genesis->id, key);
+    /* Never a key without its journal and its sign state. */
     if (status != STATUS_OK && io_unlink(io, path) != STATUS_OK) status = STATUS_IO;
     return status;
 }

@@ -5,8 +5,10 @@
  *   config/node_key           seed of the network key (32 bytes): who this node is for its peers
  *   validator/key.enc         consensus key            irreplaceable, and never in two places
  *   validator/journal, super  what this key has signed irreplaceable, belongs to the key
+ *   validator/sign_state      the same, of its signer  irreplaceable, belongs to the key
  *   data/                     chain log, index         can be rebuilt or fetched
  *   run/api, run/metrics      addresses of the running node
+ *   run/signer                socket of the running signer
  *   data/peers                addresses of other nodes
  *   keys/                     wallet keys
  *
@@ -23,6 +25,9 @@
 #define HOME_NODE_KEY_FILE "config/node_key"
 #define HOME_PEERS_FILE    "data/peers"
 
+#define HOME_SIGN_STATE_FILE "validator/sign_state"
+#define HOME_SIGNER_SOCKET   "run/signer"
+
 /* home_path writes HOME/below. STATUS_RANGE: too long. */
 MUST_CHECK enum status home_path(const char *home, const char *below, char out[IO_PATH_MAX]);
 
@@ -37,6 +42,8 @@ MUST_CHECK enum status home_write_node_key(struct io *io, const char *home, cons
 
 /* home_has_validator: there is a key or sign state of one. */
 bool home_has_validator(struct io *io, const char *home);
+/* home_has_sign_state: the key belongs to a signer; or what stands there cannot be looked at. */
+bool home_has_sign_state(struct io *io, const char *home);
 
 /* home_read reads a whole file; free it with free(). STATUS_FULL: longer than `limit`. */
 MUST_CHECK enum status home_read(struct io *io, const char *path, size_t limit, uint8_t **bytes,
@@ -56,11 +63,12 @@ void home_close_genesis(struct home_genesis *genesis);
 /* home_make_validator writes a fresh consensus key (encrypted) and formats its journal and superblock.
  * STATUS_EXISTS: one of them stands already, nothing was changed.
  *   seed           [32] of the consensus key
+ *   signer         for a signer: the sign state is made with the key
  *   development    cheap encryption, for networks that hold nothing of worth */
 MUST_CHECK enum status home_make_validator(struct io *io, const char *home,
                                            const struct home_genesis *genesis,
                                            const uint8_t seed[32], const char *passphrase,
-                                           size_t passphrase_bytes, bool development,
+                                           size_t passphrase_bytes, bool development, bool signer,
                                            uint64_t journal_bytes);
 
 #endif

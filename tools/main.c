@@ -7,6 +7,7 @@
 #include "tools/command_light.h"
 #include "tools/command_log.h"
 #include "tools/command_network.h"
+#include "tools/command_signer.h"
 #include "tools/command_start.h"
 #include "tools/command_tx.h"
 #include "tools/help.h"
@@ -14,11 +15,11 @@
 #include <unistd.h>
 
 static const struct command_set *const SETS[] = {
-    &COMMANDS_START,   &COMMANDS_TESTNET, &COMMANDS_VALIDATOR,  &COMMANDS_NODE,
-    &COMMANDS_STATUS,  &COMMANDS_TX,      &COMMANDS_LOG,        &COMMANDS_LIGHT,
-    &COMMANDS_GENESIS, &COMMANDS_ACCOUNT, &COMMANDS_AUDIT,      &COMMANDS_BENCH,
-    &COMMANDS_KEYS,    &COMMANDS_CONFIG,  &COMMANDS_COMPLETION, &COMMANDS_HELP,
-    &COMMANDS_VERSION,
+    &COMMANDS_START, &COMMANDS_SIGNER,  &COMMANDS_TESTNET, &COMMANDS_VALIDATOR,
+    &COMMANDS_NODE,  &COMMANDS_STATUS,  &COMMANDS_TX,      &COMMANDS_LOG,
+    &COMMANDS_LIGHT, &COMMANDS_GENESIS, &COMMANDS_ACCOUNT, &COMMANDS_AUDIT,
+    &COMMANDS_BENCH, &COMMANDS_KEYS,    &COMMANDS_CONFIG,  &COMMANDS_COMPLETION,
+    &COMMANDS_HELP,  &COMMANDS_VERSION,
 };
 
 int main(int argc, char **argv)

@@ -198,9 +198,9 @@ static enum status make_validator(struct testnet *net, const char *home, size_t 
 {
     struct home_genesis genesis;
     TRY(home_open_genesis(net->io, home, &genesis));
-    enum status status =
-        home_make_validator(net->io, home, &genesis, net->validator[index].seed, PASSPHRASE,
-                            strlen(PASSPHRASE), true, net->options->journal_bytes);
+    enum status status = home_make_validator(net->io, home, &genesis, net->validator[index].seed,
+                                             PASSPHRASE, strlen(PASSPHRASE), true,
+                                             net->options->signers, net->options->journal_bytes);
     home_close_genesis(&genesis);
     TRY(status);
     return write_text(net->io, home, "validator/passphrase", PASSPHRASE "\n");

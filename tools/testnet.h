@@ -42,6 +42,7 @@ struct testnet_options {
     uint32_t load_keys;     /* 0..TESTNET_LOAD_KEYS_MAX */
     uint16_t base_port;     /* above, and at most testnet_base_port_max of so many nodes */
     uint64_t journal_bytes;
+    bool signers; /* each validator's key is held by a signer: cairn signer on the same directory */
     uint64_t time_us; /* of the genesis */
 };
 

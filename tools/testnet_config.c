@@ -90,6 +90,7 @@ static enum status set_config(const struct testnet *net, size_t index, struct co
     snprintf(metrics, sizeof metrics, "127.0.0.1:%u", node->metrics_port);
     snprintf(own, sizeof own, "127.0.0.1:%u", node->peers_port);
     snprintf(journal, sizeof journal, "%llu", (unsigned long long)net->options->journal_bytes);
+    bool has_signer = net->options->signers && index < net->options->validators;
     list_peers(net, index, peers);
     const struct setting_given settings[] = {
         {"node.moniker", name},
@@ -101,6 +102,7 @@ static enum status set_config(const struct testnet *net, size_t index, struct co
         {"metrics.listen_addr", metrics},
         {"storage.journal_bytes", journal},
         {"api.tokens_per_second", "0"}, /* the load generator is one address */
+        {"validator.signer", has_signer ? HOME_SIGNER_SOCKET : ""},
     };
     struct config_faults *faults = calloc(1, sizeof *faults);
     if (!faults) return STATUS_NO_MEMORY;
