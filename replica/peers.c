@@ -70,6 +70,7 @@ enum status peers_open(struct peers **out, const struct peers_options *options)
     if (peers == NULL) return STATUS_NO_MEMORY;
     peers->options = *options;
     peers->listener = -1;
+    peers->stale = true;
     enum status status = prepare(peers);
     if (status == STATUS_OK) {
         address_load_book(peers);
@@ -118,7 +119,7 @@ static void peers_send(void *self, uint32_t peer, enum net_urgency urgency, stru
         struct connection *connection = connection_of(peers, first + i);
         if (connection == NULL) continue;
         link_queue(connection->link, urgency, parcel);
-        connection->dirty = true;
+        connection_mark(connection);
     }
     parcel_drop(parcel);
 }
@@ -245,6 +246,7 @@ static void on_accepted(struct peers *peers)
 {
     const struct io_op *op = &peers->accept;
     peers->accepting = false;
+    peers->stale = true;
     if (op->status != STATUS_OK) {
         peers->accept_after_us = peers->now_us + ACCEPT_PAUSE_US;
         if (peers->stopping || !peers_may_trace(peers, TRACE_WARN)) return;
@@ -288,6 +290,8 @@ static uint64_t next_of(struct peers *peers)
     uint64_t next = peers->stopping ? UINT64_MAX : dial_next_us(peers);
     bool pauses = peers->listener >= 0 && !peers->accepting && !peers->stopping;
     if (pauses && peers->accept_after_us < next) next = peers->accept_after_us;
+    bool saves = peers->book.changed && !peers->stopping;
+    if (saves && peers->save_due_us < next) next = peers->save_due_us;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         const struct connection *connection = &peers->connection[i];
         if (is_on_trial(connection) && connection->due_us < next) next = connection->due_us;
@@ -295,29 +299,43 @@ static uint64_t next_of(struct peers *peers)
     return next;
 }
 
+static void send_all(struct peers *peers)
+{
+    peers->dirty = false;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        struct connection *connection = &peers->connection[i];
+        if (connection->state == CONNECTION_UP && connection->dirty) connection_send(connection);
+    }
+}
+
+static void do_what_is_due(struct peers *peers)
+{
+    peers_accept(peers);
+    dial_due(peers);
+    if (peers->now_us >= peers->save_due_us) address_save_book(peers);
+}
+
+/* Most turns of the loop have messages to send and nothing else to look for. */
 static enum status peers_pump(void *self, uint64_t now_us, uint64_t *next_us)
 {
     struct peers *peers = self;
     if (now_us > peers->now_us) peers->now_us = now_us;
     if (peers->started_us == 0) peers->started_us = now_us;
-    end_late(peers);
-    if (!peers->stopping) {
-        peers_accept(peers);
-        dial_due(peers);
-        if (now_us >= peers->save_due_us) address_save_book(peers);
+    if (peers->stale || peers->now_us >= peers->next_us) {
+        peers->stale = false;
+        end_late(peers);
+        if (!peers->stopping) do_what_is_due(peers);
+        peers->next_us = next_of(peers);
     }
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-        struct connection *connection = &peers->connection[i];
-        if (connection->state == CONNECTION_UP && connection->dirty) connection_send(connection);
-    }
-    *next_us = next_of(peers);
+    if (peers->dirty) send_all(peers);
+    *next_us = peers->next_us;
     return STATUS_OK;
 }
 
 static void peers_stop(void *self)
 {
     struct peers *peers = self;
-    peers->stopping = true;
+    peers->stopping = peers->stale = true;
     if (peers->accepting) io_socket_shutdown(peers->listener);
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         connection_end(&peers->connection[i], STATUS_CLOSED, "the node stops");

@@ -80,7 +80,7 @@ static void queue(struct connection *connection, const uint8_t *bytes, size_t co
     if (parcel == NULL) return;
     link_queue(connection->link, NET_COMMANDS, parcel);
     parcel_drop(parcel);
-    connection->dirty = true;
+    connection_mark(connection);
 }
 
 void address_ask(struct connection *connection)
@@ -136,7 +136,7 @@ static void listen_to(struct connection *connection, struct bytes body)
         connection->introduced = true;
     for (size_t i = 0; i < count; i++) {
         if (io_endpoint_is(&endpoints[i], &peers->external)) continue;
-        (void)book_tell(&peers->book, &endpoints[i], connection->endpoint.ip);
+        peers->stale |= book_tell(&peers->book, &endpoints[i], connection->endpoint.ip);
     }
 }
 

@@ -228,6 +228,7 @@ void admit_greeted(struct connection *connection)
     connection->state = CONNECTION_UP;
     connection->up_since_us = peers->now_us;
     peers->news++;
+    peers->stale = true;
     trace_up(connection);
     if (!connection->inbound) {
         book_answer(&peers->book, &connection->endpoint, link_peer_key(connection->link));

@@ -35,6 +35,7 @@ struct connection *connection_new(struct peers *peers, const struct io_endpoint 
         if (peers->connection[i].state == CONNECTION_FREE) connection = &peers->connection[i];
     }
     if (connection == NULL) return NULL;
+    peers->stale = true;
     *connection = (struct connection){.peers = peers,
                                       .file = -1,
                                       .inbound = inbound,
@@ -105,6 +106,7 @@ void connection_end(struct connection *connection, enum status status, const cha
     bool was_up = connection->state == CONNECTION_UP;
     trace_end_of(connection, status, text);
     connection->state = CONNECTION_ENDS;
+    peers->stale = true;
     if (was_up && connection->known) peers->news++;
     if (was_up && !connection->known) peers->news--;
     if (connection->file >= 0) io_socket_shutdown(connection->file);
@@ -144,6 +146,11 @@ static void connection_receive(struct connection *connection)
     (void)connection_submit(connection, &connection->receive, &connection->receiving);
 }
 
+void connection_mark(struct connection *connection)
+{
+    connection->dirty = connection->peers->dirty = true;
+}
+
 void connection_send(struct connection *connection)
 {
     bool open = connection->state == CONNECTION_GREETS || connection->state == CONNECTION_UP;
@@ -162,6 +169,7 @@ void connection_greet(struct connection *connection, int file)
     connection->state = CONNECTION_GREETS;
     connection->file = file;
     connection->due_us = connection->peers->now_us + GREET_US;
+    connection->peers->stale = true;
     connection_send(connection);
     if (connection->state == CONNECTION_GREETS) connection_receive(connection);
 }

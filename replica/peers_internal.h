@@ -87,9 +87,12 @@ struct peers {
     uint16_t port;
     struct io_op accept;
     bool accepting, stopping;
+    bool stale; /* something has changed: what is due has to be looked for */
+    bool dirty; /* a connection is */
     uint64_t accept_after_us;
     uint64_t started_us; /* the first pump */
     uint64_t now_us;     /* of the last pump or completion */
+    uint64_t next_us;    /* nothing is due before, unless stale */
     struct connection connection[CONNECTIONS_MAX];
     struct connection *number[NET_PEERS_MAX];
     unsigned news;         /* connections whose NET_UP or NET_DOWN waits */
@@ -124,6 +127,7 @@ void connection_end(struct connection *connection, enum status status, const cha
 void connection_send(struct connection *connection);
 /* connection_message answers the next message that has come whole, and receives more when there is none. */
 bool connection_message(struct connection *connection, struct bytes *message);
+void connection_mark(struct connection *connection); /* something was queued */
 void connection_complete(struct connection *connection, struct io_op *op);
 void connection_forget(struct connection *connection); /* NET_DOWN was taken */
 static inline bool connection_is_outbound_choice(const struct connection *connection)

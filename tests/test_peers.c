@@ -114,7 +114,7 @@ static void a_node_that_restarts_is_dialled_again(void **state)
     world_until(world, two_know_each_other, SECOND);
     uint16_t port = peers_port(world->node[0].peers);
     world_close(world, 0);
-    world_pass(world, 30 * SECOND);
+    world_pass(world, 120 * SECOND); /* its pauses have grown to their most */
     assert_int_equal(world->node[1].up, 0);
     assert_int_equal(world->node[1].downs, 1);
     struct peers_options options = world_options(world, 0);
