@@ -6,6 +6,7 @@
 #include "api/problem.h"
 #include "api/read.h"
 #include "api/text.h"
+#include "apply/system.h"
 #include "apply/tables.h"
 #include "apply/transaction.h"
 
@@ -23,6 +24,8 @@ SHAPE(block_view_shape, "BlockView", "A block", FIELD(HASH, "hash", "block id"),
       FIELD(U64, "bytes", "encoded length"), FIELD(NUMBER, "tx_count", "transactions"),
       FIELD_SCHEMA("header", header_schema, "what the id hashes"),
       FIELD_SCHEMA("justify", justify_schema, "why the parent is right"),
+      FIELD_SCHEMA_LIST("evidence", evidence_schema, "proofs of offences that it carries"),
+      FIELD_SCHEMA_LIST("late_votes", vote_schema, "votes that certificates left out"),
       FIELD_LIST(HASH, "txs", "transaction hashes in order"))
 
 SHAPE(block_tx_shape, "BlockTx", "A transaction in its block",
@@ -123,6 +126,24 @@ void handle_blocks(struct request *request)
                limit, &meta);
 }
 
+/* set_system lists the system records that are what their kind says. */
+static void set_system(json_t *data, const struct list *system)
+{
+    json_t *evidence = json_array(), *late_votes = json_array();
+    struct reader r = list_reader(system);
+    for (uint32_t i = 0; i < system->count; i++) {
+        struct system_record record;
+        system_record_read(&r, &record);
+        const struct schema_entry *entry = system_find(record.kind);
+        json_t *value =
+            entry ? json_from_bytes(entry->body, record.body.at, record.body.count) : NULL;
+        if (value)
+            json_array_append_new(record.kind == SYSTEM_EVIDENCE ? evidence : late_votes, value);
+    }
+    json_set(data, "evidence", evidence);
+    json_set(data, "late_votes", late_votes);
+}
+
 void handle_block(struct request *request)
 {
     uint64_t height;
@@ -153,6 +174,7 @@ void handle_block(struct request *request)
         json_array_append_new(txs, json_string(hex));
     }
     json_set(data, "txs", txs);
+    set_system(data, &loaded.block.body.system);
     struct reply_meta meta = block_meta(&loaded);
     reply_data(request, 200, data, &meta);
     if (strcmp(request_param(request, "block")->text, "latest") != 0)

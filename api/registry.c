@@ -8,6 +8,7 @@
 #include "apply/genesis.h"
 #include "apply/operation.h"
 #include "apply/receipt.h"
+#include "apply/system.h"
 #include "apply/tables.h"
 #include "apply/transaction.h"
 
@@ -58,6 +59,9 @@ static void join(void)
     }
     for (size_t i = 0; i < EVENT_COUNT; i++) {
         add_schema(EVENTS[i].body);
+    }
+    for (size_t i = 0; i < SYSTEM_RECORD_COUNT; i++) {
+        add_schema(SYSTEM_RECORDS[i].body);
     }
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         add_schema(TABLES[i].body);

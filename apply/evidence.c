@@ -75,15 +75,16 @@ enum status evidence_verify_key(const struct evidence *evidence, const uint8_t k
                                 const uint8_t genesis_id[HASH_BYTES])
 {
     TRY(evidence_check(evidence));
-    bool holds = true;
-    if (evidence->has_vote) holds = holds && vote_holds(&evidence->vote, key, genesis_id);
-    if (evidence->has_vote_again)
-        holds = holds && vote_holds(&evidence->vote_again, key, genesis_id);
-    if (evidence->has_proposal)
-        holds = holds && proposal_holds(evidence, &evidence->proposal, key, genesis_id);
-    if (evidence->has_proposal_again)
-        holds = holds && proposal_holds(evidence, &evidence->proposal_again, key, genesis_id);
-    if (evidence->has_timeout) holds = holds && timeout_holds(&evidence->timeout, key, genesis_id);
+    bool holds;
+    if (evidence->kind == EVIDENCE_PROPOSALS)
+        holds = proposal_holds(evidence, &evidence->proposal, key, genesis_id) &&
+                proposal_holds(evidence, &evidence->proposal_again, key, genesis_id);
+    else if (evidence->kind == EVIDENCE_VOTES)
+        holds = vote_holds(&evidence->vote, key, genesis_id) &&
+                vote_holds(&evidence->vote_again, key, genesis_id);
+    else
+        holds = vote_holds(&evidence->vote, key, genesis_id) &&
+                timeout_holds(&evidence->timeout, key, genesis_id);
     return holds ? STATUS_OK : STATUS_BAD_SIGNATURE;
 }
 

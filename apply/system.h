@@ -32,8 +32,9 @@ enum system_kind {
 #undef X
 };
 
-/* The registry, ascending by number. */
+/* The registry, ascending by number, and its search (NULL: unknown). */
 extern const struct schema_entry SYSTEM_RECORDS[];
 extern const size_t SYSTEM_RECORD_COUNT;
+const struct schema_entry *system_find(uint16_t number);
 
 #endif

@@ -438,9 +438,9 @@ static void changed_checks_name_each_impossible_change(void **state)
 static void changed_checks_let_only_history_touch_the_chains_own_records(void **state)
 {
     (void)state;
-    static const uint16_t tables[] = {TABLE_HEAD,  TABLE_PARAMS_HISTORY, TABLE_VALIDATORS,
-                                      TABLE_EPOCH, TABLE_FRONTIER,       TABLE_POSITION,
-                                      TABLE_PARAMS};
+    static const uint16_t tables[] = {TABLE_HEAD,   TABLE_PARAMS_HISTORY, TABLE_VALIDATORS,
+                                      TABLE_EPOCH,  TABLE_FRONTIER,       TABLE_POSITION,
+                                      TABLE_PARAMS, TABLE_PARTICIPATION,  TABLE_OFFENCES};
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         struct change change = {tables[i], {1}, {2}, 8, 8};
         assert_int_equal(tally_of(&change, 1, NULL, false).broken, INVARIANT_I42);

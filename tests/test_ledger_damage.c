@@ -214,6 +214,45 @@ static void changed_parameters_are_installed_and_noted_and_old_sets_go(void **st
     fold_close(&chain);
 }
 
+static void parameters_of_past_epochs_are_found_in_their_history(void **state)
+{
+    (void)state;
+    struct fold chain;
+    struct params params;
+    chain_open(&chain);
+    grow(&chain, 3);
+    schedule(&chain, 4000);
+    grow(&chain, 15);
+    OK(ledger_epoch_params(chain.ledger, 0, &params));
+    assert_int_equal(params.fee_burn_bps, chain.params.fee_burn_bps);
+    for (uint64_t epoch = 1; epoch <= 3; epoch++) {
+        OK(ledger_epoch_params(chain.ledger, epoch, &params));
+        assert_int_equal(params.fee_burn_bps, 4000);
+    }
+    assert_int_equal(ledger_epoch_params(chain.ledger, 4, &params), STATUS_NOT_FOUND);
+    damage(&chain, TABLE_PARAMS_HISTORY, SLOT, 0);
+    assert_int_equal(ledger_epoch_params(chain.ledger, 0, &params), STATUS_NOT_FOUND);
+    fold_close(&chain);
+}
+
+static void an_epoch_is_forgotten_even_when_its_set_is_lost(void **state)
+{
+    (void)state;
+    for (size_t count = 0; count <= 5; count += 5) {
+        struct fold chain;
+        struct epoch_record epoch;
+        chain_open(&chain);
+        grow(&chain, 5 * VALIDATOR_EPOCHS_KEPT - 1);
+        damage(&chain, TABLE_VALIDATORS, SLOT, count);
+        fold_apply(&chain);
+        ledger_epoch(chain.ledger, &epoch);
+        assert_int_equal(epoch.number, VALIDATOR_EPOCHS_KEPT);
+        assert_null(store_get(store_of(&chain), TABLE_VALIDATORS, SLOT).at);
+        assert_int_equal(chain.alarms, 0);
+        fold_close(&chain);
+    }
+}
+
 static void damaged_history_records_raise_an_alarm_and_the_height_goes_on(void **state)
 {
     (void)state;
@@ -362,6 +401,8 @@ int main(void)
         cmocka_unit_test(epoch_end_without_a_frozen_epoch_keeps_the_running_one),
         cmocka_unit_test(damaged_parameters_are_replaced_when_an_epoch_starts),
         cmocka_unit_test(changed_parameters_are_installed_and_noted_and_old_sets_go),
+        cmocka_unit_test(parameters_of_past_epochs_are_found_in_their_history),
+        cmocka_unit_test(an_epoch_is_forgotten_even_when_its_set_is_lost),
         cmocka_unit_test(damaged_history_records_raise_an_alarm_and_the_height_goes_on),
         cmocka_unit_test(full_journal_is_a_status_at_every_change),
     };

@@ -97,6 +97,14 @@ static void params_take_each_rule_at_its_edge(void **state)
     assert_null(params_check(&params));
     params.block_gas_max--;
     assert_string_equal(params_check(&params), "tx_gas_fits_block");
+    params.block_gas_max++;
+    params.gas_set_power++; /* the dearest operation counts */
+    assert_string_equal(params_check(&params), "tx_gas_fits_block");
+    params.gas_set_power--;
+    params.gas_transfer = 0;
+    assert_null(params_check(&params));
+    params.gas_set_power++;
+    assert_string_equal(params_check(&params), "tx_gas_fits_block");
     params_default(&params);
     params.fee_burn_bps++;
     assert_string_equal(params_check(&params), "fee_shares_sum");

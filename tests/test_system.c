@@ -42,6 +42,15 @@ static void open_four(struct fold *chain, bool full_checks)
     assert_int_equal(chain->epoch, 1);
 }
 
+static void system_records_are_found_by_their_number(void **state)
+{
+    (void)state;
+    assert_ptr_equal(system_find(SYSTEM_EVIDENCE)->body, &evidence_schema);
+    assert_ptr_equal(system_find(SYSTEM_LATE_VOTE)->body, &vote_schema);
+    assert_null(system_find(0));
+    assert_null(system_find(3));
+}
+
 /* ---- participation ---- */
 
 static void counts_of(const struct fold *chain, uint64_t epoch, struct participation *record,
@@ -582,6 +591,7 @@ static void damaged_offences_are_left_alone_with_an_alarm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(system_records_are_found_by_their_number),
         cmocka_unit_test(participation_counts_the_votes_of_certificates_and_the_proposers),
         cmocka_unit_test(participation_takes_nothing_from_other_certificates),
         cmocka_unit_test(a_late_vote_counts_once_while_its_block_is_recent),
