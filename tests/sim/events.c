@@ -52,22 +52,37 @@ void events_push(struct world *world, struct event event, uint64_t delay_us)
     world->heap[at] = event;
 }
 
-bool events_pop(struct world *world, struct event *event)
+/* sink puts an event into the hole at `at`, from where it may have to go down or up. */
+static void sink(struct world *world, size_t at, struct event event)
 {
-    if (world->heap_count == 0) return false;
-    *event = world->heap[0];
-    struct event last = world->heap[--world->heap_count];
-    size_t at = 0;
     for (;;) {
         size_t child = 2 * at + 1;
         if (child >= world->heap_count) break;
         if (child + 1 < world->heap_count && before(&world->heap[child + 1], &world->heap[child]))
             child++;
-        if (!before(&world->heap[child], &last)) break;
+        if (!before(&world->heap[child], &event)) break;
         world->heap[at] = world->heap[child];
         at = child;
     }
-    world->heap[at] = last;
+    while (at > 0 && before(&event, &world->heap[(at - 1) / 2])) {
+        world->heap[at] = world->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    world->heap[at] = event;
+}
+
+void events_take(struct world *world, size_t at, struct event *event)
+{
+    assert(at < world->heap_count);
+    *event = world->heap[at];
+    struct event last = world->heap[--world->heap_count];
+    if (at < world->heap_count) sink(world, at, last);
+}
+
+bool events_pop(struct world *world, struct event *event)
+{
+    if (world->heap_count == 0) return false;
+    events_take(world, 0, event);
     return true;
 }
 

@@ -187,9 +187,10 @@ static void cast(struct world *world)
     }
 }
 
-static void world_open(struct world *world, const struct sim_options *options,
-                       struct sim_report *report)
+struct world *world_open(const struct sim_options *options, struct sim_report *report)
 {
+    struct world *world = sim_checked(calloc(1, sizeof *world));
+    if (hash_init() != STATUS_OK) abort();
     memset(report, 0, sizeof *report);
     world->options = *options;
     world->report = report;
@@ -211,9 +212,13 @@ static void world_open(struct world *world, const struct sim_options *options,
     }
     cast(world);
     world->restored = (uint32_t)sim_below(world, world->machine_count * 2); /* or nobody's */
+    for (uint32_t i = 0; i < world->machine_count; i++) {
+        machine_start(world, i);
+    }
+    return world;
 }
 
-static void world_close(struct world *world)
+void world_close(struct world *world)
 {
     struct event event;
     while (events_pop(world, &event)) {
@@ -332,12 +337,7 @@ static void show(const struct world *world)
 
 void sim_run(const struct sim_options *options, struct sim_report *report)
 {
-    struct world *world = calloc(1, sizeof *world);
-    if (!world || hash_init() != STATUS_OK) abort();
-    world_open(world, options, report);
-    for (uint32_t i = 0; i < world->machine_count; i++) {
-        machine_start(world, i);
-    }
+    struct world *world = world_open(options, report);
     faults_begin(world);
     run_until(world, options->heights,
               world->now_us + (options->twins ? TWINS_MAX_US : TROUBLE_MAX_US), false);

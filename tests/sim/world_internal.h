@@ -152,6 +152,8 @@ bool sim_chance(struct world *world, unsigned permille);
 /* ---- events.c ---- */
 void events_push(struct world *world, struct event event, uint64_t delay_us);
 bool events_pop(struct world *world, struct event *event);
+/* events_take takes any event out of the queue. */
+void events_take(struct world *world, size_t at, struct event *event);
 struct packet *packet_make(struct bytes bytes);
 void packet_drop(struct packet *packet);
 
@@ -201,6 +203,9 @@ bool schedule_cuts(struct world *world, uint32_t from, uint32_t to, const struct
 uint64_t message_round(const struct packet *packet, uint64_t *epoch); /* 0: of none */
 
 /* ---- world.c ---- */
+/* world_open: all machines have started. */
+struct world *world_open(const struct sim_options *options, struct sim_report *report);
+void world_close(struct world *world);
 const struct chain_epoch *sim_epoch_at(struct world *world, uint64_t number);
 void *sim_checked(void *memory);
 
