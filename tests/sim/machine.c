@@ -16,6 +16,7 @@ bool machine_is_honest(const struct machine *machine)
 static void verify(struct world *world, uint32_t at, const struct replica_output *output)
 {
     bool good = true;
+    world->report->checks += output->count;
     for (uint32_t i = 0; i < output->count && good; i++) {
         const struct replica_check_item *check = &output->checks[i];
         good = sim_verify(world, check->key, check->message, check->signature);

@@ -12,8 +12,10 @@ static const char USAGE[] =
     "                 [--validators N] [--observers N] [--heights N] [--epoch-blocks N]\n"
     "                 [--crash PERMILLE] [--loss PERMILLE] [--twins 0|1] [--scheduled 0|1]\n"
     "                 [--byzantine 0|1] [--real 0|1] [--without|--only FAULT,FAULT...]\n"
-    "                 [--skip-faults N,N-N...] [--json] [--trace] [--stop] [--shrink] [--every]\n"
+    "                 [--skip-faults N,N-N...] [--json] [--trace] [--stop] [--shrink] [--every] "
+    "[--cost]\n"
     "--shrink: make the first failing run smaller, print its command\n"
+    "--cost: what a block costs as the cluster grows\n"
     "--every: fail if a kind of fault never happened in all runs together\n";
 
 static void print_json(const struct sim_options *options, const struct sim_report *report)
@@ -33,7 +35,12 @@ static void print_json(const struct sim_options *options, const struct sim_repor
         printf("%s\"%s\":%llu", i ? "," : "", SIM_FAULT_NAMES[i],
                (unsigned long long)report->faults[i]);
     }
-    printf("},\"digest\":\"");
+    printf("},\"kinds\":[");
+    for (unsigned i = 1; i < 8; i++) {
+        printf("%s[%llu,%llu]", i > 1 ? "," : "", (unsigned long long)report->kind_messages[i],
+               (unsigned long long)report->kind_bytes[i]);
+    }
+    printf("],\"digest\":\"");
     for (unsigned i = 0; i < HASH_BYTES; i++) {
         printf("%02x", report->digest[i]);
     }
@@ -67,7 +74,7 @@ struct request {
     const char *program, *profile;
     uint64_t seed, count;
     const char *set[SIM_SETTING_COUNT]; /* NULL: as the profile draws it */
-    bool json, trace, stop, shrink, every;
+    bool json, trace, stop, shrink, every, cost;
 };
 
 _Noreturn static void usage(void)
@@ -95,9 +102,9 @@ static void options_of(const struct request *request, uint64_t seed, struct sim_
 
 static void parse(int argc, char **argv, struct request *request)
 {
-    enum { SEED = SIM_SETTING_COUNT, COUNT, PROFILE, JSON, TRACE, STOP, SHRINK, EVERY, END };
-    static const char *const OTHERS[] = {"seed",  "count", "profile", "json",
-                                         "trace", "stop",  "shrink",  "every"};
+    enum { SEED = SIM_SETTING_COUNT, COUNT, PROFILE, JSON, TRACE, STOP, SHRINK, EVERY, COST, END };
+    static const char *const OTHERS[] = {"seed", "count",  "profile", "json", "trace",
+                                         "stop", "shrink", "every",   "cost"};
     struct option list[END + 1] = {{0}};
     for (int i = 0; i < END; i++) {
         const char *name = i < SEED ? SIM_SETTINGS[i] : OTHERS[i - SEED];
@@ -114,6 +121,7 @@ static void parse(int argc, char **argv, struct request *request)
         case STOP: request->stop = true; break;
         case SHRINK: request->shrink = true; break;
         case EVERY: request->every = true; break;
+        case COST: request->cost = true; break;
         default:
             if (option < 0 || option >= SIM_SETTING_COUNT) usage();
             request->set[option] = optarg;
@@ -160,6 +168,7 @@ int main(int argc, char **argv)
     uint64_t rounds = 0, failures = 0, done = 0, faults[FAULT_COUNT] = {0};
     double start = now();
     parse(argc, argv, &request);
+    if (request.cost) return sim_cost();
     signal(SIGABRT, on_abort);
     while (done < request.count) {
         struct sim_options options;

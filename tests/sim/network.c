@@ -87,6 +87,8 @@ void network_transmit(struct world *world, uint32_t from, uint32_t to, struct pa
     const struct machine *receiver = &world->machines[to];
     world->report->messages++;
     world->report->message_bytes += packet->count;
+    world->report->kind_messages[packet->bytes[0] % 8]++;
+    world->report->kind_bytes[packet->bytes[0] % 8] += packet->count;
     keep_heard(world, packet);
     if (!receiver->replica) return;
     if (world->blocked[from][to] || schedule_cuts(world, from, to, packet)) {

@@ -251,11 +251,16 @@ void world_close(struct world *world)
 
 /* ---- the run ---- */
 
+/* One machine takes commands in. Without faults all do, as gossip would have it: nobody waits for a leader that has
+ * nothing to propose. */
 static void give_commands(struct world *world)
 {
-    struct event event = {.kind = EVENT_COMMAND,
-                          .machine = (uint32_t)sim_below(world, world->machine_count)};
-    events_push(world, event, sim_below(world, 1000));
+    bool all = world->options.calm;
+    uint32_t first = all ? 0 : (uint32_t)sim_below(world, world->machine_count);
+    for (uint32_t i = 0; i < (all ? world->machine_count : 1); i++) {
+        struct event event = {.kind = EVENT_COMMAND, .machine = first + i};
+        events_push(world, event, sim_below(world, 1000));
+    }
 }
 
 /* Everybody that is honest stands at the common head, has executed it, and it has grown. */

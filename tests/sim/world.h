@@ -114,7 +114,8 @@ struct sim_report {
     char text[256];      /* of the failure */
     uint64_t faults[FAULT_COUNT];
     uint64_t decisions; /* about faults */
-    uint64_t rounds, heights, steps, messages, message_bytes, timeouts, evidence, blamed;
+    uint64_t rounds, heights, steps, messages, message_bytes, checks, timeouts, evidence, blamed;
+    uint64_t kind_messages[8], kind_bytes[8]; /* by enum message_kind */
     uint64_t gap_rounds; /* after all faults: the most rounds without a commit */
     uint64_t gap_bound;  /* and how many there may have been */
     uint64_t virtual_us;
@@ -127,6 +128,9 @@ void sim_run(const struct sim_options *options, struct sim_report *report);
 /* sim_shrink makes a failing run smaller as long as it fails in the same way: fewer machines, heights, kinds of
  * faults, faults. `options` receives the smallest. False: it does not fail. */
 bool sim_shrink(struct sim_options *options, char failure[64]);
+
+/* sim_cost prints what a block costs as the cluster grows. 1: a run failed. */
+int sim_cost(void);
 
 /* ---- options.c ---- */
 
