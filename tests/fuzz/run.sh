@@ -16,7 +16,7 @@ sanitize=${SANITIZE:-address,undefined}
 build=build-fuzz
 [ "$sanitize" = address,undefined ] || build=build-fuzz-$sanitize
 codecs="codec tx block message journal segment json config proof"
-stateful="apply mempool recover handshake link"
+stateful="apply mempool recover replica handshake link"
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || read -ra targets <<<"$codecs $stateful"
 
