@@ -23,9 +23,9 @@ static void run_each(void *context, const char *name)
 {
     struct discard *discard = context;
     unsigned run;
-    if (sscanf(name, "%4u-seg-", &run) == 1 && run >= discard->run && run < RUNS_MAX) {
-        discard->run = run + 1;
-    }
+    int count = 0; /* set if all of it is there */
+    if (sscanf(name, "%4u-seg-%n", &run, &count) != 1 || count == 0) return;
+    if (run >= discard->run) discard->run = run + 1;
 }
 
 /* Where the entries of `height` and below end in a file; 0 if it has none of them. */

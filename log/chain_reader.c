@@ -306,9 +306,7 @@ enum status chain_range(struct chain_reader *reader, enum segment_kind kind, uin
 static enum status entry_read(struct chain_reader *reader, int file, const struct place *place,
                               struct chain_buffer *buffer, struct segment_entry *entry)
 {
-    if (place->end < place->offset || place->end - place->offset < SEGMENT_ENTRY_BYTES) {
-        return STATUS_CORRUPT;
-    }
+    if (place->end < place->offset) return STATUS_CORRUPT;
     TRY(chain_buffer_reserve(buffer, SEGMENT_ENTRY_BYTES));
     TRY(io_read_exact(reader->io, file, place->offset, buffer->at, SEGMENT_ENTRY_BYTES));
     enum status status = segment_entry_decode(buffer->at, entry);

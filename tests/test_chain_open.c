@@ -360,6 +360,129 @@ static void chain_discard_keeps_the_cut_bytes(void **state)
                      STATUS_NOT_FOUND);
 }
 
+static void put_note(const char *path)
+{
+    OK(io_write_file(&fixture.io, path, (const uint8_t *)"x", 1));
+}
+
+/* expect_run: new names are of this run; 0 afterwards: there was one. */
+static void expect_run(void *context, const char *name)
+{
+    unsigned *run = context;
+    if (strstr(name, "before") || !strstr(name, "-seg-")) return;
+    assert_memory_equal(name, "0042-seg-", 9);
+    *run = 0;
+}
+
+/* What lies in the quarantine already keeps its name; names of others are no runs. */
+static void chain_discard_numbers_its_runs_and_says_when_there_are_no_more(void **state)
+{
+    (void)state;
+    unsigned run = 42;
+    fixture_write(FIXTURE_COUNT, true);
+    OK(io_mkdir(&fixture.io, "quarantine"));
+    put_note("quarantine/0041-seg-of-before");
+    put_note("quarantine/0007-seg-of-before");
+    put_note("quarantine/9000-note");
+    put_note("quarantine/note");
+    OK(chain_discard_above(&fixture.io, FIXTURE_DIR, "quarantine", LOG_CHAIN_ID, 7));
+    OK(io_list(&fixture.io, "quarantine", expect_run, &run));
+    assert_int_equal(run, 0);
+    put_note("quarantine/9999-seg-the-last");
+    uint64_t before = disk_hash(fixture.disk);
+    enum status status =
+        chain_discard_above(&fixture.io, FIXTURE_DIR, "quarantine", LOG_CHAIN_ID, 3);
+    assert_int_equal(status, STATUS_FULL);
+    assert_int_equal(disk_hash(fixture.disk), before);
+}
+
+/* Receipts and events may lag, be torn or be absent, and no head may be published: blocks decide. */
+static void chain_discard_needs_neither_sides_nor_a_head(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        struct chain_report report;
+        struct chain_opened opened;
+        char path[IO_PATH_MAX];
+        const uint8_t *bytes;
+        size_t count;
+        disk_close(fixture.disk);
+        disk_open(&fixture.disk);
+        fixture.io = disk_io(fixture.disk);
+        struct chain *chain = fixture_reopen(NULL, &opened);
+        while (chain_height(chain) < FIXTURE_COUNT) {
+            OK(log_append_block(chain, &fixture.blocks, FIXTURE_SEGMENT_BYTES));
+            if (chain_height(chain) < 30) OK(log_append_sides(chain, &fixture.blocks));
+        }
+        OK(chain_settle(chain));
+        chain_close(chain);
+        if (how == 1) { /* a header that is torn, and one that is wrong */
+            fixture_file_name(SEGMENT_RECEIPTS, 0, path);
+            assert_true(disk_file(fixture.disk, path, &bytes, &count));
+            disk_put(fixture.disk, path, bytes, 10);
+            fixture_file_name(SEGMENT_EVENTS, 0, path);
+            disk_flip(fixture.disk, path, 20, 1);
+        }
+        OK(chain_discard_above(&fixture.io, FIXTURE_DIR, "quarantine", LOG_CHAIN_ID,
+                               how == 1 ? 2 : 40));
+        assert_int_equal(disk_files_open(fixture.disk), 0);
+        fixture_write(FIXTURE_COUNT, true);
+        OK(chain_verify(&fixture.io, FIXTURE_DIR, LOG_CHAIN_ID, &report));
+        assert_int_equal(report.entries[SEGMENT_CHAIN], FIXTURE_COUNT);
+        assert_int_equal(report.entries[SEGMENT_EVENTS], FIXTURE_COUNT + 1);
+    }
+}
+
+/* A tail of several buffers is rewritten, cut and kept whole. */
+static void chain_discard_and_open_take_tails_longer_than_a_buffer(void **state)
+{
+    (void)state;
+    enum { LONG_COUNT = 40 };
+    struct log_blocks many;
+    struct chain_opened opened;
+    struct log_mark hint = {0};
+    char name[SEGMENT_NAME_MAX], path[IO_PATH_MAX];
+    const uint8_t *bytes, *kept;
+    size_t count, kept_count, cut = SEGMENT_HEADER_BYTES;
+    log_blocks_make(&many, LONG_COUNT, LONG_COUNT + 1, 8, 60000);
+    struct chain *chain = fixture_reopen(NULL, &opened);
+    while (chain_height(chain) < LONG_COUNT) {
+        OK(log_append_block(chain, &many, UINT64_C(1) << 30));
+    }
+    OK(log_append_sides(chain, &many));
+    OK(chain_settle(chain));
+    chain_close(chain);
+    for (uint64_t height = 1; height <= 3; height++) {
+        cut += segment_entry_bytes(many.at[height].count);
+    }
+    fixture_file_name(SEGMENT_CHAIN, 0, path);
+    assert_true(disk_file(fixture.disk, path, &bytes, &count));
+    assert_true(count - cut > 2 * CHAIN_BUFFER_BYTES && (count - cut) % CHAIN_BUFFER_BYTES != 0);
+    uint8_t *whole = malloc(count);
+    assert_non_null(whole);
+    memcpy(whole, bytes, count);
+    size_t whole_count = count;
+
+    OK(chain_open(&chain, &fixture.io, FIXTURE_DIR, LOG_CHAIN_ID, &hint, &opened));
+    assert_int_equal(opened.height, LONG_COUNT);
+    chain_close(chain);
+    assert_true(disk_file(fixture.disk, path, &bytes, &count));
+    assert_int_equal(count, whole_count);
+    assert_memory_equal(bytes, whole, count);
+
+    OK(chain_discard_above(&fixture.io, FIXTURE_DIR, "quarantine", LOG_CHAIN_ID, 3));
+    assert_true(disk_file(fixture.disk, path, &bytes, &count));
+    assert_int_equal(count, cut);
+    assert_memory_equal(bytes, whole, cut);
+    segment_name(SEGMENT_CHAIN, 0, name);
+    (void)snprintf(path, sizeof path, "quarantine/0000-%s-%zu", name, cut);
+    assert_true(disk_file(fixture.disk, path, &kept, &kept_count));
+    assert_int_equal(kept_count, whole_count - cut);
+    assert_memory_equal(kept, whole + cut, kept_count);
+    free(whole);
+    log_blocks_free(&many);
+}
+
 #define CLAIM(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -377,6 +500,9 @@ int main(void)
         CLAIM(chain_sides_are_cut_and_written_again_the_same),
         CLAIM(chain_sides_ahead_of_the_blocks_are_cut),
         CLAIM(chain_discard_keeps_the_cut_bytes),
+        CLAIM(chain_discard_numbers_its_runs_and_says_when_there_are_no_more),
+        CLAIM(chain_discard_needs_neither_sides_nor_a_head),
+        CLAIM(chain_discard_and_open_take_tails_longer_than_a_buffer),
     };
     return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);
 }
