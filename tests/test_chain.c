@@ -223,6 +223,48 @@ static void chain_syncs_once_in_so_many_bytes_unless_it_is_asked(void **state)
     log_blocks_free(&large);
 }
 
+static void chain_refuses_receipts_that_are_too_long_and_goes_on(void **state)
+{
+    (void)state;
+    const uint8_t byte = 0;
+    struct chain_opened opened;
+    struct chain *chain = fixture_reopen(NULL, &opened);
+    OK(log_append_block(chain, &fixture.blocks, FIXTURE_SEGMENT_BYTES));
+    for (enum segment_kind kind = SEGMENT_RECEIPTS; kind < SEGMENT_KIND_COUNT; kind++) {
+        uint64_t height = chain_next_height(chain, kind);
+        const struct bytes body = {&byte, (size_t)SEGMENT_BODY_BYTES_MAX + 1};
+        enum status status =
+            chain_append_side(chain, kind, height, fixture.blocks.at[height].id, body, 1);
+        assert_int_equal(status, STATUS_RANGE);
+        assert_int_equal(chain_next_height(chain, kind), height);
+    }
+    OK(chain_settle(chain));
+    chain_close(chain);
+    fixture_write(FIXTURE_COUNT, true);
+    fixture_assert_readable(&fixture.io, FIXTURE_COUNT);
+}
+
+/* Before the first block only the events of height 0 are written; they are a height like any other. */
+static void chain_mark_begins_with_the_events_of_height_0(void **state)
+{
+    (void)state;
+    struct chain_opened opened;
+    struct log_mark mark;
+    for (unsigned again = 0; again < 2; again++) {
+        struct chain *chain = fixture_reopen(NULL, &opened);
+        assert_int_equal(chain_durable_mark(chain, &mark), again == 1);
+        OK(log_append_sides(chain, &fixture.blocks));
+        OK(chain_settle(chain));
+        assert_true(chain_durable_mark(chain, &mark));
+        assert_int_equal(mark.height, 0);
+        assert_int_equal(mark.end[SEGMENT_CHAIN], 0);
+        assert_int_equal(mark.end[SEGMENT_RECEIPTS], 0);
+        assert_true(mark.end[SEGMENT_EVENTS] > SEGMENT_HEADER_BYTES);
+        assert_memory_equal(mark.id, LOG_CHAIN_ID, HASH_BYTES);
+        chain_close(chain);
+    }
+}
+
 #define CLAIM(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -233,6 +275,8 @@ int main(void)
         CLAIM(chain_files_do_not_depend_on_batches_or_restarts),
         CLAIM(chain_files_are_the_same_by_posix),
         CLAIM(chain_files_are_the_same_by_uring),
+        CLAIM(chain_mark_begins_with_the_events_of_height_0),
+        CLAIM(chain_refuses_receipts_that_are_too_long_and_goes_on),
         CLAIM(chain_is_busy_at_its_bounds_and_goes_on),
         CLAIM(chain_syncs_once_in_so_many_bytes_unless_it_is_asked),
     };

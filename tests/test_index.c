@@ -287,6 +287,51 @@ static void index_keeps_any_number_of_segments_without_files(void **state)
     alone_close(&alone);
 }
 
+/* Of a transaction that is everywhere the newest places are answered, newest first, wherever they are kept. */
+static void index_answers_the_newest_of_many_places(void **state)
+{
+    (void)state;
+    enum { HEIGHTS = 60 };
+    static struct index_candidate places[256][INDEX_CANDIDATES_MAX];
+    static size_t counts[256];
+    struct alone alone;
+    log_blocks_make(&alone.blocks, HEIGHTS, HEIGHTS + 1, 200, 1); /* commands of one byte */
+    disk_open(&alone.disk);
+    alone.io = disk_io(alone.disk);
+    OK(index_open(&alone.index, &alone.io, INDEX, LOG_CHAIN_ID));
+    for (uint64_t height = 1; height <= HEIGHTS; height++) {
+        struct block block;
+        struct command command;
+        const struct log_block *bytes = &alone.blocks.at[height];
+        alone_add(&alone, height / 17, height);
+        OK(block_decode(bytes->bytes, bytes->count, &block));
+        struct reader r = list_reader(&block.body.commands);
+        for (uint32_t i = 0; i < block.body.commands.count; i++) {
+            command_read(&r, &command);
+            struct index_candidate *newest = places[command.bytes.at[0]];
+            memmove(newest + 1, newest, (INDEX_CANDIDATES_MAX - 1) * sizeof *newest);
+            newest[0] = (struct index_candidate){height, i};
+            counts[command.bytes.at[0]]++;
+        }
+        if (height % 10 != 0) continue;
+        for (unsigned value = 0; value < 256; value++) {
+            struct index_candidate found[INDEX_CANDIDATES_MAX];
+            uint8_t id[HASH_BYTES], byte = (uint8_t)value;
+            size_t count, most = counts[value];
+            if (most > INDEX_CANDIDATES_MAX) most = INDEX_CANDIDATES_MAX;
+            hash_bytes(HASH_TRANSACTION, &byte, 1, id);
+            OK(index_candidates(alone.index, id, found, &count));
+            assert_int_equal(count, most);
+            for (size_t i = 0; i < count; i++) {
+                assert_int_equal(found[i].height, places[value][i].height);
+                assert_int_equal(found[i].position, places[value][i].position);
+            }
+        }
+    }
+    assert_true(counts[0] > INDEX_CANDIDATES_MAX);
+    alone_close(&alone);
+}
+
 /* Also when the open segment holds a single transaction. */
 static void index_holds_what_is_in_a_file_no_more_in_memory(void **state)
 {
@@ -418,6 +463,42 @@ static void index_never_answers_with_another_transaction_behind_new_checksums(vo
                   (unsigned long long)behind.cases, (unsigned long long)behind.missed,
                   (unsigned long long)behind.corrupt);
     assert_true(behind.missed > 0);
+}
+
+/* Ids that begin with zeros, page after page: nobody finds as many, but a file may say so. */
+static void index_searches_pages_of_zeros(void **state)
+{
+    (void)state;
+    struct disk *other;
+    struct tx_index *index;
+    const uint8_t *bytes, zeros[HASH_BYTES] = {0};
+    struct index_candidate found[INDEX_CANDIDATES_MAX];
+    size_t count, places;
+    char path[IO_PATH_MAX];
+    index_path(0, path);
+    disk_clone(disk, &other);
+    struct io on = disk_io(other);
+    assert_true(disk_file(disk, path, &bytes, &count));
+    uint64_t entries = load_u64(bytes + 72);
+    assert_true(entries > 2 * 256);
+    uint8_t *changed = malloc(count);
+    assert_non_null(changed);
+    memcpy(changed, bytes, count);
+    for (uint64_t i = 0; i < entries; i++) {
+        store_u64(changed + 96 + 16 * i, 0);
+        damage_repair_index(bytes, changed, count, (size_t)(96 + 16 * i));
+    }
+    disk_put(other, path, changed, count);
+    free(changed);
+    struct chain_reader *from;
+    OK(chain_reader_open(&from, &on, DIR, LOG_CHAIN_ID));
+    OK(index_open(&index, &on, INDEX, LOG_CHAIN_ID));
+    OK(index_rebuild(index, from));
+    OK(index_candidates(index, zeros, found, &places));
+    assert_int_equal(places, INDEX_CANDIDATES_MAX);
+    index_close(index);
+    chain_reader_close(from);
+    disk_close(other);
 }
 
 static uint64_t whole_hash; /* of the disk with a complete index */
@@ -632,9 +713,11 @@ int main(void)
         cmocka_unit_test(index_answers_from_memory_what_has_no_file),
         cmocka_unit_test(index_keeps_any_number_of_segments_without_files),
         cmocka_unit_test(index_holds_what_is_in_a_file_no_more_in_memory),
+        cmocka_unit_test(index_answers_the_newest_of_many_places),
         cmocka_unit_test(index_guesses_the_page_of_an_id),
         cmocka_unit_test(index_finds_every_rotten_byte_and_heals),
         cmocka_unit_test(index_never_answers_with_another_transaction_behind_new_checksums),
+        cmocka_unit_test(index_searches_pages_of_zeros),
         cmocka_unit_test(index_survives_power_cuts),
         cmocka_unit_test(index_says_not_found),
         cmocka_unit_test(index_rebuild_forgets_blocks_above_the_log),

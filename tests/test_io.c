@@ -1,5 +1,6 @@
 /* Both drivers against the kernel: the same claims for each. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -735,6 +736,28 @@ static void refused_connection_fails(void **state)
     assert_int_equal(op.file, -1);
 }
 
+/* The socket of a connection that failed is closed, also where it was file 0. */
+static void refused_connection_keeps_no_file(void **state)
+{
+    struct fixture *f = *state;
+    struct io_address address;
+    uint16_t port;
+    int listener, kept = dup(STDIN_FILENO);
+    assert_true(kept > 0);
+    OK(io_listen("127.0.0.1", 0, &listener, &port));
+    OK(io_close(&f->io, listener));
+    OK(io_address_parse("127.0.0.1", port, &address));
+    assert_int_equal(close(STDIN_FILENO), 0);
+    struct io_op op = {
+        .kind = IO_CONNECT, .address = address.bytes, .address_bytes = address.count};
+    run_op(f, &op);
+    bool is_free = fcntl(STDIN_FILENO, F_GETFD) < 0;
+    assert_int_equal(dup2(kept, STDIN_FILENO), STDIN_FILENO);
+    assert_int_equal(close(kept), 0);
+    assert_int_equal(op.error, ECONNREFUSED);
+    assert_true(is_free);
+}
+
 static void connection_without_a_socket_fails(void **state)
 {
     struct fixture *f = *state;
@@ -806,6 +829,7 @@ static void auto_takes_what_the_kernel_permits(void **state)
     X(receive_of_zero_bytes_is_a_closed_peer)                                                      \
     X(shutdown_ends_pending_operations)                                                            \
     X(refused_connection_fails)                                                                    \
+    X(refused_connection_keeps_no_file)                                                            \
     X(connection_without_a_socket_fails)                                                           \
     X(listen_names_its_failures)
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -174,6 +175,57 @@ int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe 
                        struct __kernel_timespec *, sigset_t *);
     if (!next) *(void **)&next = dlsym(RTLD_NEXT, "io_uring_submit_and_wait_timeout");
     return enter_error != 0 ? -enter_error : next(ring, first, wanted, limit, mask);
+}
+
+/* What a kernel says to the flags of a ring, and waiting. */
+static struct {
+    unsigned calls, entries, flags[4];
+    int answers[2]; /* 0: the real one */
+    unsigned features_less;
+} ring_setup;
+
+int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
+{
+    static int (*next)(unsigned, struct io_uring *, unsigned);
+    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "io_uring_queue_init");
+    unsigned call = ring_setup.calls++;
+    ring_setup.entries = entries;
+    if (call < 4) ring_setup.flags[call] = flags;
+    if (call < 2 && ring_setup.answers[call] != 0) return -ring_setup.answers[call];
+    int result = next(entries, ring, flags);
+    if (result == 0) ring->features &= ~ring_setup.features_less;
+    return result;
+}
+
+/* What the file system says of direct transfers. */
+static struct {
+    bool says;
+    unsigned mask, offset_align, mem_align;
+    int error;
+} direct;
+
+int statx(int folder, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    if (!direct.says) return (int)syscall(SYS_statx, folder, path, flags, mask, out);
+    memset(out, 0, sizeof *out);
+    out->stx_mask = direct.mask;
+#ifdef STATX_DIOALIGN
+    out->stx_dio_offset_align = direct.offset_align;
+    out->stx_dio_mem_align = direct.mem_align;
+#endif
+    errno = direct.error;
+    return direct.error != 0 ? -1 : 0;
+}
+
+static int poll_error;
+
+int ppoll(struct pollfd *files, nfds_t count, const struct timespec *limit, const sigset_t *mask)
+{
+    static int (*next)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
+    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "ppoll");
+    if (poll_error == 0) return next(files, count, limit, mask);
+    errno = poll_error;
+    return -1;
 }
 
 /* A clock of which each look costs a microsecond; 0: the real one. */
@@ -416,6 +468,121 @@ static void uring_tells_a_failing_entry_unless_it_passes(void **state)
     io_deinit(&io);
 }
 
+/* The ring with the least work for this process, else the plain one, else none. */
+static void uring_takes_the_best_ring_that_the_kernel_permits(void **state)
+{
+    (void)state;
+    static const unsigned BEST = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
+                                 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+    static const struct {
+        int answers[2];
+        unsigned features_less, calls;
+        enum status status;
+    } CASES[] = {
+        {{0, 0}, 0, 1, STATUS_OK},
+        {{EINVAL, 0}, 0, 2, STATUS_OK},
+        {{EINVAL, EINVAL}, 0, 2, STATUS_UNSUPPORTED},
+        {{EINVAL, ENOSYS}, 0, 2, STATUS_UNSUPPORTED},
+        {{ENOSYS, 0}, 0, 1, STATUS_UNSUPPORTED},
+        {{EPERM, 0}, 0, 1, STATUS_UNSUPPORTED},
+        {{EACCES, 0}, 0, 1, STATUS_UNSUPPORTED},
+        {{ENOMEM, 0}, 0, 1, STATUS_NO_MEMORY},
+        {{EIO, 0}, 0, 1, STATUS_IO},
+        {{0, 0}, IORING_FEAT_EXT_ARG, 1, STATUS_UNSUPPORTED},
+    };
+    struct io io;
+    enum status status = io_uring_init(&io, 8);
+    if (status == STATUS_UNSUPPORTED) skip();
+    io_deinit(&io);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        memset(&ring_setup, 0, sizeof ring_setup);
+        memcpy(ring_setup.answers, CASES[i].answers, sizeof ring_setup.answers);
+        ring_setup.features_less = CASES[i].features_less;
+        assert_int_equal(io_uring_init(&io, 8), CASES[i].status);
+        assert_int_equal(ring_setup.calls, CASES[i].calls);
+        assert_int_equal(ring_setup.entries, 9);
+        assert_int_equal(ring_setup.flags[0], BEST);
+        if (ring_setup.calls == 2) assert_int_equal(ring_setup.flags[1], IORING_SETUP_R_DISABLED);
+        if (CASES[i].status == STATUS_OK) io_deinit(&io);
+        memset(&ring_setup, 0, sizeof ring_setup);
+        /* Where there is no ring for whatever reason but a shortage, the plain calls do. */
+        memcpy(ring_setup.answers, CASES[i].answers, sizeof ring_setup.answers);
+        ring_setup.features_less = CASES[i].features_less;
+        bool plain = CASES[i].status == STATUS_UNSUPPORTED;
+        status = io_auto_init(&io, 8);
+        assert_int_equal(status, plain ? STATUS_OK : CASES[i].status);
+        if (status != STATUS_OK) continue;
+        assert_string_equal(io.driver->name, plain ? "posix" : "uring");
+        io_deinit(&io);
+    }
+    memset(&ring_setup, 0, sizeof ring_setup);
+}
+
+/* Where the file system does not say how transfers must lie, or says what fits, they are direct. */
+static void open_is_direct_where_the_alignment_fits(void **state)
+{
+    (void)state;
+#ifdef STATX_DIOALIGN
+    static const struct {
+        unsigned mask, offset_align, mem_align;
+        int error;
+        bool direct;
+    } CASES[] = {
+        {STATX_DIOALIGN, 512, 512, 0, true},
+        {STATX_DIOALIGN, IO_ALIGN, IO_ALIGN, 0, true},
+        {STATX_DIOALIGN, 0, 0, 0, false},
+        {STATX_DIOALIGN, 2 * IO_ALIGN, 512, 0, false},
+        {STATX_DIOALIGN, 512, 2 * IO_ALIGN, 0, false},
+        {0, 0, 0, 0, true},
+        {0, 2 * IO_ALIGN, 2 * IO_ALIGN, 0, true},
+        {STATX_DIOALIGN, 0, 0, ENOSYS, true},
+    };
+    struct io io;
+    int file;
+    OK(io_posix_init(&io, 8));
+    OK(io_open(&io, path_of("d/b"), IO_OPEN_CREATE | IO_OPEN_WRITE, &file));
+    int flags = fcntl(file, F_GETFL);
+    bool can = flags >= 0 && fcntl(file, F_SETFL, flags | O_DIRECT) == 0;
+    OK(io_close(&io, file));
+    for (size_t i = 0; can && i < sizeof CASES / sizeof CASES[0]; i++) {
+        direct.says = true;
+        direct.mask = CASES[i].mask;
+        direct.offset_align = CASES[i].offset_align;
+        direct.mem_align = CASES[i].mem_align;
+        direct.error = CASES[i].error;
+        enum status status = io_open(&io, path_of("d/b"), IO_OPEN_WRITE | IO_OPEN_DIRECT, &file);
+        direct.says = false;
+        OK(status);
+        assert_int_equal(io_file_is_direct(&io, file), CASES[i].direct);
+        OK(io_close(&io, file));
+        OK(io_open(&io, path_of("d/b"), IO_OPEN_WRITE, &file));
+        assert_false(io_file_is_direct(&io, file));
+        OK(io_close(&io, file));
+    }
+    io_deinit(&io);
+    if (!can) skip();
+#endif
+}
+
+static void posix_tells_a_failing_wait_unless_it_was_interrupted(void **state)
+{
+    (void)state;
+    struct io io;
+    struct io_op *done;
+    size_t done_count;
+    OK(io_posix_init(&io, 8));
+    poll_error = EINTR;
+    OK(io_poll(&io, 1000, &done, 1, &done_count));
+    assert_int_equal(done_count, 0);
+    poll_error = EINVAL;
+    assert_int_equal(io_poll(&io, 1000, &done, 1, &done_count), status_from_errno(EINVAL));
+    poll_error = ENOMEM;
+    assert_int_equal(io_poll(&io, -1, &done, 1, &done_count), STATUS_NO_MEMORY);
+    poll_error = 0;
+    OK(io_poll(&io, 1000, &done, 1, &done_count));
+    io_deinit(&io);
+}
+
 /* The loop looks out for the journal's write for a while; when it takes longer, the time limit holds. */
 static void poll_ends_at_its_limit_while_the_journal_is_written(void **state)
 {
@@ -485,6 +652,9 @@ int main(void)
         cmocka_unit_test(uring_absorbs_or_answers_each_failing_call),
         cmocka_unit_test(sync_is_not_repeated_after_a_failure),
         cmocka_unit_test(uring_tells_a_failing_entry_unless_it_passes),
+        cmocka_unit_test(uring_takes_the_best_ring_that_the_kernel_permits),
+        cmocka_unit_test(open_is_direct_where_the_alignment_fits),
+        cmocka_unit_test(posix_tells_a_failing_wait_unless_it_was_interrupted),
         cmocka_unit_test(poll_ends_at_its_limit_while_the_journal_is_written),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -249,6 +249,68 @@ static void segment_footer_belongs_to_one_length_of_the_file(void **state)
     free(file.bytes);
 }
 
+/* The end of a footer: digest of what is before it, length of the footer, checksum of all before it, magic. */
+#define DIGEST_BACK 64
+#define LENGTH_BACK 32
+#define SUM_BACK    24
+#define MAGIC_BACK  8
+
+/* Changes one byte of the footer, which the digest follows or not, and the checksum always. */
+static enum status decode_changed(const struct file *file, size_t at, uint8_t flip, bool digest,
+                                  uint64_t file_bytes)
+{
+    size_t count = file->count - file->raw;
+    struct segment_footer footer;
+    uint8_t *bytes = malloc(count);
+    assert_non_null(bytes);
+    memcpy(bytes, file->bytes + file->raw, count);
+    bytes[at] ^= flip;
+    if (digest) hash_bytes(HASH_DIGEST, bytes, count - DIGEST_BACK, bytes + count - DIGEST_BACK);
+    checksum128(bytes, count - SUM_BACK, 0, bytes + count - SUM_BACK);
+    enum status status = segment_footer_decode(bytes, count, file_bytes, &footer);
+    free(bytes);
+    return status;
+}
+
+static void segment_footer_checks_each_part_by_itself(void **state)
+{
+    (void)state;
+    struct file file;
+    struct segment_footer footer;
+    make_file(SEGMENT_CHAIN, ENTRIES, 21, &file);
+    size_t count = file.count - file.raw, pad = SEGMENT_FOOTER_BYTES + 4 * ENTRIES;
+    OK(decode_changed(&file, 0, 0, true, file.count));
+    for (size_t at = count - DIGEST_BACK; at < count - LENGTH_BACK; at++) { /* the digest */
+        assert_int_equal(decode_changed(&file, at, 1, false, file.count), STATUS_CORRUPT);
+    }
+    for (size_t at = count - LENGTH_BACK; at < count - SUM_BACK; at++) { /* the length */
+        assert_int_equal(decode_changed(&file, at, 1, true, file.count), STATUS_CORRUPT);
+    }
+    for (size_t at = count - MAGIC_BACK; at < count; at++) { /* the magic at the end */
+        assert_int_equal(decode_changed(&file, at, 1, true, file.count), STATUS_CORRUPT);
+    }
+    for (size_t at = pad; at < pad + 4; at++) { /* behind an odd number of offsets */
+        assert_int_equal(decode_changed(&file, at, 1, true, file.count), STATUS_CORRUPT);
+    }
+    for (size_t i = 0; i < ENTRIES; i++) { /* an entry beyond the end, or not where it can be */
+        size_t at = SEGMENT_FOOTER_BYTES + 4 * i + 1;
+        assert_int_equal(decode_changed(&file, at, 0xff, true, file.count), STATUS_CORRUPT);
+    }
+    for (size_t less = 1; less <= count; less++) { /* the front of a footer is none */
+        const uint8_t *start = file.bytes + file.raw;
+        enum status status = segment_footer_decode(start, count - less, file.count, &footer);
+        assert_int_equal(status, STATUS_CORRUPT);
+    }
+    const uint8_t *tail = file.bytes + file.count - SEGMENT_TAIL_BYTES;
+    uint64_t bytes, least = SEGMENT_HEADER_BYTES + SEGMENT_ENTRY_BYTES + count;
+    for (uint64_t file_bytes = 0; file_bytes < least; file_bytes += 8) { /* no room for an entry */
+        assert_int_equal(segment_tail_decode(tail, file_bytes, &bytes), STATUS_CORRUPT);
+    }
+    OK(segment_tail_decode(tail, least, &bytes));
+    assert_int_equal(bytes, count);
+    free(file.bytes);
+}
+
 static void segment_names_go_both_ways(void **state)
 {
     (void)state;
@@ -354,6 +416,7 @@ int main(void)
         cmocka_unit_test(segment_header_has_the_magic_of_its_kind_behind_a_fitting_checksum),
         cmocka_unit_test(segment_footer_agrees_with_its_file_behind_fitting_checksums),
         cmocka_unit_test(segment_footer_belongs_to_one_length_of_the_file),
+        cmocka_unit_test(segment_footer_checks_each_part_by_itself),
         cmocka_unit_test(segment_names_go_both_ways),
         cmocka_unit_test(log_position_is_a_function_of_the_blocks),
         cmocka_unit_test(segment_bytes_are_pinned),

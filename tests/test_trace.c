@@ -76,6 +76,33 @@ static void trace_logfmt_forges_no_line_and_no_field(void **state)
 }
 
 /* The borders of RFC 3629, section 4; of what is not well formed each byte is replaced. */
+static void trace_escapes_each_control_character(void **state)
+{
+    (void)state;
+    for (unsigned c = 1; c < 0x80; c++) {
+        const char one[] = {'x', (char)c, 'y', 0};
+        char expected[32] = "t=\"x", *at = expected + 4;
+        bool bare = c > ' ' && c != '"' && c != '=' && c != '\\' && c != 0x7f;
+        if (bare)
+            snprintf(expected, sizeof expected, "t=x%cy\n", (int)c);
+        else if (c == '\n')
+            strcpy(at, "\\ny\"\n");
+        else if (c == '\t')
+            strcpy(at, "\\ty\"\n");
+        else if (c == '"' || c == '\\')
+            snprintf(at, 16, "\\%cy\"\n", (int)c);
+        else if (c == ' ' || c == '=')
+            snprintf(at, 16, "%cy\"\n", (int)c);
+        else
+            snprintf(at, 16, "\\u%04xy\"\n", c);
+        start(TRACE_FORMAT_LOGFMT, "info");
+        TRACE(WARN, "api", "http", "odd", trace_string("t", one));
+        const char *line = strstr(finish(), " t=");
+        assert_non_null(line);
+        assert_string_equal(line + 1, expected);
+    }
+}
+
 static void trace_passes_well_formed_utf8_and_nothing_else(void **state)
 {
     (void)state;
@@ -275,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trace_logfmt_types_every_field),
         cmocka_unit_test(trace_logfmt_forges_no_line_and_no_field),
+        cmocka_unit_test(trace_escapes_each_control_character),
         cmocka_unit_test(trace_passes_well_formed_utf8_and_nothing_else),
         cmocka_unit_test(trace_json_parses_whatever_the_text),
         cmocka_unit_test(trace_line_is_bounded_and_says_what_is_missing),
