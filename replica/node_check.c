@@ -21,8 +21,9 @@ struct node_check {
     struct node_check *next, **link;
     struct node *node;
     bool is_body;
-    _Atomic bool bad;
-    uint32_t count; /* signatures or commands */
+    _Atomic bool bad; /* what is left need not be looked at */
+    bool given_up;    /* nobody waits for the answer: "bad" would be a lie */
+    uint32_t count;   /* signatures or commands */
 
     uint64_t verify_id; /* signatures */
     struct check_item *signatures;
@@ -154,8 +155,9 @@ static void give_up_older(struct node *node, const struct header *header)
 {
     for (struct node_check *check = node->checks; check; check = check->next) {
         const struct header *old = &check->block.header;
-        if (check->is_body && old->epoch == header->epoch && old->round < header->round)
-            atomic_store(&check->bad, true);
+        if (!check->is_body || old->epoch != header->epoch || old->round >= header->round) continue;
+        check->given_up = true;
+        atomic_store(&check->bad, true);
     }
 }
 
@@ -219,39 +221,48 @@ enum status node_check_body(struct node *node, const struct replica_output *outp
     return STATUS_OK;
 }
 
-/* body_holds: what is left once each command holds for itself. The ids are remembered. */
-static bool body_holds(struct node *node, struct node_check *check)
+/* judge_body: what is left once each command holds for itself. The ids are remembered. */
+static enum status judge_body(struct node *node, struct node_check *check, bool *good)
 {
     bool repeats = false;
-    if (atomic_load(&check->bad) || check->gas > check->params.block_gas_max) return false;
-    if (node_branch_repeats(node, check->id, check->txs, check->count, &repeats) != STATUS_OK)
-        return false; /* no memory: this block goes without our vote */
-    if (repeats) return false;
+    *good = false;
+    if (atomic_load(&check->bad) || check->gas > check->params.block_gas_max) return STATUS_OK;
+    TRY(node_branch_repeats(node, check->id, check->txs, check->count, &repeats));
+    if (repeats) return STATUS_OK;
     node_branch_add(node, check->id, &check->block.header, check->txs, check->count);
     check->txs = NULL;
-    return true;
+    *good = true;
+    return STATUS_OK;
 }
 
-bool node_check_take(struct node *node)
+static enum status end_body(struct node *node, struct node_check *check)
 {
-    bool any = false;
+    bool good;
+    if (check->given_up) return STATUS_OK;
+    TRY(judge_body(node, check, &good));
+    if (!good)
+        TRACE(WARN, "replica", "body", "a proposal's body is not valid",
+              trace_u64("height", check->block.header.height),
+              trace_u64("round", check->block.header.round));
+    answer_body(node, check->id, good);
+    return STATUS_OK;
+}
+
+enum status node_check_take(struct node *node, bool *any)
+{
     struct verify_task *task;
     while (node->input_count < NODE_INPUTS_MAX / 2 && (task = verify_task_take(node->verify))) {
         struct node_check *check = (struct node_check *)task;
-        any = true;
-        if (check->is_body) {
-            bool good = body_holds(node, check);
-            if (!good)
-                TRACE(DEBUG, "replica", "body", "a proposal's body gets no vote",
-                      trace_u64("height", check->block.header.height),
-                      trace_u64("round", check->block.header.round));
-            answer_body(node, check->id, good);
-        } else {
+        enum status status = STATUS_OK;
+        *any = true;
+        if (check->is_body)
+            status = end_body(node, check);
+        else
             node_queue(node, &(struct replica_input){.kind = INPUT_VERIFIED,
                                                      .verify_id = check->verify_id,
                                                      .good = !atomic_load(&check->bad)});
-        }
         check_free(check);
+        TRY(status);
     }
-    return any;
+    return STATUS_OK;
 }

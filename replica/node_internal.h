@@ -266,8 +266,8 @@ void node_gossip_flush(struct node *node);
 MUST_CHECK enum status node_check_signatures(struct node *node,
                                              const struct replica_output *output);
 MUST_CHECK enum status node_check_body(struct node *node, const struct replica_output *output);
-/* node_check_take hands finished ones to the core; true: there were some. */
-bool node_check_take(struct node *node);
+/* node_check_take hands finished ones to the core; *any: there were some. */
+MUST_CHECK enum status node_check_take(struct node *node, bool *any);
 void node_check_drop_all(struct node *node);
 
 /* node_branch.c: the transactions of uncommitted blocks. */

@@ -257,7 +257,9 @@ enum status node_turn(struct node *node, uint64_t wait_us)
     TRY(node_net_take(node, &busy));
     TRY(node_sign_take(node, &is_signed));
     if (is_signed) TRY(run_queue(node));
-    if (node_check_take(node)) TRY(run_queue(node));
+    bool checked = false;
+    TRY(node_check_take(node, &checked));
+    if (checked) TRY(run_queue(node));
     TRY(take_verdicts(node, &busy));
     TRY(take_timer(node));
     take_notices(node);
