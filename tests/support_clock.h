@@ -21,7 +21,7 @@ int clock_gettime(clockid_t clock, struct timespec *time)
     if (!is_loop && clock != CLOCK_REALTIME) {
         return (int)syscall(SYS_clock_gettime, clock, time);
     }
-    uint64_t now = sn_now_us();
+    uint64_t now = sn_seen_us();
     time->tv_sec = (time_t)(now / 1000000);
     time->tv_nsec = (long)(now % 1000000 * 1000);
     return 0;

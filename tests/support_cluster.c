@@ -1,74 +1,15 @@
 #include "tests/support_cluster.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "replica/node_internal.h"
-#include "tests/support_node.h"
-
-#define HOME          "home"
-#define RING_BYTES    (UINT64_C(32768) * 4096)
-#define HELD_MAX      256
-#define COMPUTER_NONE UINT32_MAX
-
-struct packet {
-    uint64_t due_us, order;
-    enum net_event_kind kind;
-    uint32_t from, to;
-    uint64_t life; /* of the receiver, when it was sent */
-    size_t count;
-    uint8_t *bytes;
-};
-
-struct held_op {
-    struct io_op *op;
-    uint64_t due_us;
-};
-
-struct machine {
-    struct cluster *cluster;
-    uint32_t at, key; /* of a validator: the number of its key */
-    bool is_validator, up, in_turn;
-    struct sim_line *line; /* to the signer of the key */
-    struct signer signer;
-    struct disk *disk;
-    struct io_driver driver;
-    struct io inner, io;
-    struct net net;
-    struct node *node;
-    uint64_t wake_us, life, polls;
-    struct held_op held[HELD_MAX];
-    size_t held_count;
-    struct packet *inbox; /* delivered and not taken, a queue */
-    size_t inbox_first, inbox_count, inbox_capacity;
-    uint8_t *taken; /* of the message lent last */
-    uint64_t witnessed;
-};
-
-struct cluster {
-    struct cluster_options options;
-    uint64_t random;
-    struct fold fold;
-    struct fold_key validators[CLUSTER_NODES_MAX];
-    struct machine machines[CLUSTER_NODES_MAX];
-    struct sim_signer *signers[CLUSTER_NODES_MAX]; /* by key */
-    uint32_t count;
-    bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX];
-    struct packet *packets; /* a heap by due_us, order */
-    size_t packet_count, packet_capacity;
-    uint64_t next_order;
-    uint64_t nonces[CHAIN_KEYS];
-    bool known[CLUSTER_HEIGHTS_MAX];
-    uint8_t ids[CLUSTER_HEIGHTS_MAX][HASH_BYTES], roots[CLUSTER_HEIGHTS_MAX][HASH_BYTES];
-    uint64_t digest;
-};
+#include "tests/support_cluster_internal.h"
 
 static void ok(enum status status, const char *what)
 {
     if (status != STATUS_OK) fail_msg("%s: %s", what, status_name(status));
 }
 
-static void *grow(void *at, size_t *capacity, size_t needed, size_t each)
+void *cluster_grow(void *at, size_t *capacity, size_t needed, size_t each)
 {
     if (needed <= *capacity) return at;
     *capacity = needed * 2;
@@ -77,7 +18,7 @@ static void *grow(void *at, size_t *capacity, size_t needed, size_t each)
     return at;
 }
 
-static uint64_t draw(struct cluster *cluster, uint64_t below)
+uint64_t cluster_draw(struct cluster *cluster, uint64_t below)
 {
     cluster->random ^= cluster->random >> 12;
     cluster->random ^= cluster->random << 25;
@@ -85,163 +26,16 @@ static uint64_t draw(struct cluster *cluster, uint64_t below)
     return below ? ((cluster->random * UINT64_C(2685821657736338717)) >> 20) % below : 0;
 }
 
-/* ---- the network ---- */
-
-static bool is_before(const struct packet *a, const struct packet *b)
-{
-    return a->due_us != b->due_us ? a->due_us < b->due_us : a->order < b->order;
-}
-
-static void heap_push(struct cluster *cluster, struct packet packet)
-{
-    cluster->packets =
-        grow(cluster->packets, &cluster->packet_capacity, cluster->packet_count + 1, sizeof packet);
-    size_t at = cluster->packet_count++;
-    while (at > 0 && is_before(&packet, &cluster->packets[(at - 1) / 2])) {
-        cluster->packets[at] = cluster->packets[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    cluster->packets[at] = packet;
-}
-
-static struct packet heap_pop(struct cluster *cluster)
-{
-    struct packet top = cluster->packets[0], last = cluster->packets[--cluster->packet_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= cluster->packet_count) break;
-        if (child + 1 < cluster->packet_count &&
-            is_before(&cluster->packets[child + 1], &cluster->packets[child]))
-            child++;
-        if (!is_before(&cluster->packets[child], &last)) break;
-        cluster->packets[at] = cluster->packets[child];
-        at = child;
-    }
-    cluster->packets[at] = last;
-    return top;
-}
-
-static void post(struct cluster *cluster, enum net_event_kind kind, uint32_t from, uint32_t to,
-                 struct bytes bytes)
-{
-    const struct cluster_options *o = &cluster->options;
-    struct packet packet = {.kind = kind,
-                            .from = from,
-                            .to = to,
-                            .life = cluster->machines[to].life,
-                            .order = cluster->next_order++,
-                            .due_us = sn_now_us() + o->delay_us + draw(cluster, o->jitter_us + 1),
-                            .count = bytes.count};
-    if (kind == NET_MESSAGE) {
-        if (cluster->cut[from][to] || draw(cluster, 1000000) < o->loss_ppm) return;
-        packet.bytes = malloc(bytes.count ? bytes.count : 1);
-        assert_non_null(packet.bytes);
-        memcpy(packet.bytes, bytes.at, bytes.count);
-    } else {
-        packet.due_us = sn_now_us();
-    }
-    heap_push(cluster, packet);
-}
-
-static void net_send(void *self, uint32_t peer, enum net_urgency urgency, struct bytes message)
-{
-    struct machine *machine = self;
-    (void)urgency;
-    for (uint32_t to = 0; to < machine->cluster->count; to++) {
-        bool wanted = peer == NET_PEER_ALL ? to != machine->at : to == peer;
-        if (wanted && machine->cluster->machines[to].up)
-            post(machine->cluster, NET_MESSAGE, machine->at, to, message);
-    }
-}
-
-static size_t net_room(void *self, uint32_t peer, enum net_urgency urgency)
-{
-    (void)self;
-    (void)peer;
-    (void)urgency;
-    return 1 << 24;
-}
-
-static bool net_take(void *self, struct net_event *event)
-{
-    struct machine *machine = self;
-    free(machine->taken);
-    machine->taken = NULL;
-    if (machine->inbox_count == 0) return false;
-    struct packet packet = machine->inbox[machine->inbox_first++];
-    machine->inbox_count--;
-    machine->taken = packet.bytes;
-    *event =
-        (struct net_event){.kind = packet.kind,
-                           .peer = packet.from,
-                           .is_validator = machine->cluster->machines[packet.from].is_validator,
-                           .bytes = {packet.bytes, packet.count}};
-    return true;
-}
-
-static void net_blame(void *self, uint32_t peer, const char *text)
-{
-    struct machine *machine = self;
-    fail_msg("node %u blames node %u, which is honest: %s", machine->at, peer, text);
-}
-
-static enum status net_pump(void *self, uint64_t now_us, uint64_t *next_us)
-{
-    (void)self;
-    (void)now_us;
-    *next_us = UINT64_MAX;
-    return STATUS_OK;
-}
-
-static void net_complete(void *self, struct io_op *op, uint64_t now_us)
-{
-    (void)self;
-    (void)op;
-    (void)now_us;
-    fail_msg("a socket operation that nobody submitted");
-}
-
-static void net_stop(void *self)
-{
-    (void)self;
-}
-
-static bool net_idle(const void *self)
-{
-    (void)self;
-    return true;
-}
-
-static const struct net_driver NET_DRIVER = {
-    .name = "simulated",
-    .send = net_send,
-    .room = net_room,
-    .take = net_take,
-    .blame = net_blame,
-    .pump = net_pump,
-    .complete = net_complete,
-    .stop = net_stop,
-    .idle = net_idle,
-};
-
-static void deliver(struct cluster *cluster, struct packet packet)
-{
-    struct machine *machine = &cluster->machines[packet.to];
-    if (!machine->up || machine->life != packet.life) {
-        free(packet.bytes);
-        return;
-    }
-    if (machine->inbox_count == 0) machine->inbox_first = 0;
-    machine->inbox = grow(machine->inbox, &machine->inbox_capacity,
-                          machine->inbox_first + machine->inbox_count + 1, sizeof packet);
-    machine->inbox[machine->inbox_first + machine->inbox_count++] = packet;
-    machine->wake_us = sn_now_us();
-}
-
 /* ---- the disks ---- */
 
 static struct machine *current; /* whose code runs */
+
+/* enter: from here on the code of this machine runs, by its clock. */
+static void enter(struct machine *machine)
+{
+    current = machine;
+    sn_skew_set(machine->skew_us);
+}
 
 /* Completions come back after a while; at once where the node waits for them in place. */
 static enum status poll_hook(void *self, int64_t timeout_us, struct io_op **done, size_t done_max,
@@ -255,12 +49,11 @@ static enum status poll_hook(void *self, int64_t timeout_us, struct io_op **done
     bool waits = !machine->in_turn || machine->polls++ > 0;
     TRY(machine->inner.driver->poll(self, 0, fresh, HELD_MAX - machine->held_count, &count));
     for (size_t i = 0; i < count; i++) {
-        uint64_t delay = draw(cluster, cluster->options.sync_us + 1);
+        uint64_t delay = cluster_draw(cluster, machine->sync_us + 1);
         machine->held[machine->held_count++] =
             (struct held_op){.op = fresh[i], .due_us = sn_now_us() + delay};
     }
     uint64_t wake = sn_now_us() + (timeout_us > 0 ? (uint64_t)timeout_us : 0);
-    if (machine->line && sim_line_due(machine->line) < wake) wake = sim_line_due(machine->line);
     for (size_t i = 0; i < machine->held_count;) {
         bool due = waits || machine->held[i].due_us <= sn_now_us();
         if (!due && machine->held[i].due_us < wake) wake = machine->held[i].due_us;
@@ -317,15 +110,15 @@ static void tell_peers(struct cluster *cluster, uint32_t at, bool up)
 {
     for (uint32_t other = 0; other < cluster->count; other++) {
         if (other == at || !cluster->machines[other].up) continue;
-        post(cluster, up ? NET_UP : NET_DOWN, at, other, (struct bytes){NULL, 0});
-        if (up) post(cluster, NET_UP, other, at, (struct bytes){NULL, 0});
+        cluster_post(cluster, up ? NET_UP : NET_DOWN, at, other, (struct bytes){NULL, 0});
+        if (up) cluster_post(cluster, NET_UP, other, at, (struct bytes){NULL, 0});
     }
 }
 
 /* leave ends a node's life: what is under way to it is lost. */
 static void leave(struct machine *machine, enum status status)
 {
-    current = machine;
+    enter(machine);
     machine->in_turn = false;
     machine->up = false;
     machine->life++;
@@ -347,14 +140,25 @@ static void reboot(struct machine *machine)
 {
     struct disk *image;
     uint64_t choices = disk_crash_choices(machine->disk);
-    disk_crash_image(machine->disk, draw(machine->cluster, choices), &image);
+    disk_crash_image(machine->disk, cluster_draw(machine->cluster, choices), &image);
     disk_close(machine->disk);
     machine->disk = image;
+    if (machine->cluster->options.disk_bytes)
+        disk_capacity_set(image, machine->cluster->options.disk_bytes);
+}
+
+/* settle_faults: the operator has mended the disk. */
+static void settle_faults(struct machine *machine)
+{
+    machine->cluster->counts.faults_struck += disk_faults_fired(machine->disk) > 0;
+    disk_faults_clear(machine->disk);
+    machine->may_stop = false;
 }
 
 static void turn(struct machine *machine)
 {
-    current = machine;
+    struct cluster *cluster = machine->cluster;
+    enter(machine);
     machine->in_turn = true;
     machine->polls = 0;
     enum status status = node_turn(machine->node, 1000000);
@@ -363,49 +167,46 @@ static void turn(struct machine *machine)
         witness(machine);
         return;
     }
-    if (machine->cluster->options.doubled && machine->key == 0 && status == STATUS_DIVERGED) {
-        leave(machine, status); /* it has heard of itself */
+    if (disk_crashed(machine->disk)) {
+        cluster->counts.late_cuts++;
+        leave(machine, status);
+        reboot(machine);
         return;
     }
-    if (!disk_crashed(machine->disk))
+    if (!machine->may_stop && !machine->is_full)
         fail_msg("node %u stops: %s, %s", machine->at, status_name(status),
                  machine->node->why ? machine->node->why : "");
     leave(machine, status);
-    reboot(machine);
+    settle_faults(machine);
 }
 
 static bool try_start(struct machine *machine)
 {
-    current = machine;
+    enter(machine);
     machine->inner = disk_io(machine->disk);
     machine->driver = *machine->inner.driver;
     machine->driver.poll = poll_hook;
     machine->io = (struct io){.driver = &machine->driver, .self = machine->inner.self};
-    machine->net = (struct net){.driver = &NET_DRIVER, .self = machine};
+    machine->net = (struct net){.driver = &CLUSTER_NET, .self = machine};
     struct node_options options = {
         .home = HOME,
         .io = &machine->io,
         .net = &machine->net,
         .genesis = {machine->cluster->fold.genesis_bytes, machine->cluster->fold.genesis_count},
         .secret_key =
-            machine->is_validator ? machine->cluster->validators[machine->key].secret : NULL,
+            machine->is_validator ? machine->cluster->validators[machine->at].secret : NULL,
         .journal_bytes = RING_BYTES,
         .mempool = {.txs_max = 4096,
                     .bytes_max = 4 << 20,
                     .per_sender_max = 1000,
                     .nonce_gap_max = 64,
                     .replace_bump_bps = 1000},
-        .full_checks = true,
+        .full_checks = machine->cluster->options.checks,
     };
-    if (machine->line) {
-        machine->signer = sim_line_open(machine->line);
-        options.secret_key = NULL;
-        options.signer = &machine->signer;
-        memcpy(options.consensus_key, machine->cluster->validators[machine->key].key, 32);
-    }
     const char *why = NULL;
     enum status status = node_open(&machine->node, &options, &why);
-    if (status != STATUS_OK && !disk_crashed(machine->disk))
+    if (status != STATUS_OK && !disk_crashed(machine->disk) && !machine->may_stop &&
+        !machine->is_full)
         fail_msg("node %u: %s, %s", machine->at, status_name(status), why ? why : "");
     return status == STATUS_OK;
 }
@@ -414,27 +215,44 @@ void cluster_start(struct cluster *cluster, uint32_t at)
 {
     struct machine *machine = &cluster->machines[at];
     assert_false(machine->up);
-    while (!try_start(machine)) { /* the power was cut while it recovered */
-        reboot(machine);
+    cluster->counts.starts++;
+    while (!try_start(machine)) { /* the power was cut while it recovered, or its disk failed */
+        if (disk_crashed(machine->disk))
+            reboot(machine);
+        else
+            settle_faults(machine);
     }
     machine->up = true;
     machine->witnessed = machine->node->head.height;
     machine->wake_us = sn_now_us();
     tell_peers(cluster, at, true);
-    ok(node_begin(machine->node), "node_begin");
+    enum status status = node_begin(machine->node);
+    if (status != STATUS_OK &&
+        (machine->may_stop || machine->is_full || disk_crashed(machine->disk))) {
+        bool cut = disk_crashed(machine->disk);
+        leave(machine, status);
+        if (cut) reboot(machine);
+        settle_faults(machine);
+        cluster_start(cluster, at);
+        return;
+    }
+    ok(status, "node_begin");
     witness(machine);
 }
 
 void cluster_stop(struct cluster *cluster, uint32_t at)
 {
     struct machine *machine = &cluster->machines[at];
-    if (machine->up) leave(machine, STATUS_OK);
+    if (!machine->up) return;
+    cluster->counts.stops++;
+    leave(machine, STATUS_OK);
 }
 
 void cluster_kill(struct cluster *cluster, uint32_t at)
 {
     struct machine *machine = &cluster->machines[at];
     if (!machine->up) return;
+    cluster->counts.power_cuts++;
     disk_crash(machine->disk);
     leave(machine, STATUS_ABANDONED);
     reboot(machine);
@@ -445,22 +263,96 @@ void cluster_kill_at(struct cluster *cluster, uint32_t at, uint64_t nth)
     disk_crash_at(cluster->machines[at].disk, nth);
 }
 
-struct sim_signer *cluster_signer(struct cluster *cluster, uint32_t at)
-{
-    return cluster->signers[at];
-}
-
-void cluster_signer_start(struct cluster *cluster, uint32_t at)
-{
-    sim_signer_start(cluster->signers[at]);
-    for (uint32_t i = 0; i < cluster->count; i++) {
-        if (cluster->machines[i].up) cluster->machines[i].wake_us = sn_now_us();
-    }
-}
-
 bool cluster_is_up(const struct cluster *cluster, uint32_t at)
 {
     return cluster->machines[at].up;
+}
+
+void cluster_pause(struct cluster *cluster, uint32_t at, uint64_t span_us)
+{
+    cluster->machines[at].paused_us = sn_now_us() + span_us;
+}
+
+void cluster_skew(struct cluster *cluster, uint32_t at, int64_t skew_us)
+{
+    cluster->machines[at].skew_us = skew_us;
+}
+
+void cluster_slow(struct cluster *cluster, uint32_t at, uint64_t sync_us)
+{
+    cluster->machines[at].sync_us = sync_us;
+}
+
+void cluster_fault(struct cluster *cluster, uint32_t at, uint64_t nth, enum disk_fault kind)
+{
+    struct machine *machine = &cluster->machines[at];
+    if (machine->may_stop) return; /* one at a time */
+    machine->may_stop = true;
+    disk_fault(machine->disk, nth, kind, false);
+}
+
+static void lose_file(void *context, const char *name)
+{
+    struct machine *machine = context;
+    struct io io = disk_io(machine->disk);
+    char path[IO_PATH_MAX];
+    snprintf(path, sizeof path, HOME "/data/log/%s", name);
+    ok(io_unlink(&io, path), "unlink");
+}
+
+void cluster_lose_data(struct cluster *cluster, uint32_t at)
+{
+    struct machine *machine = &cluster->machines[at];
+    struct io io = disk_io(machine->disk);
+    assert_false(machine->up);
+    enum status status = io_list(&io, HOME "/data/log", lose_file, machine);
+    if (status == STATUS_NOT_FOUND) return;
+    ok(status, "list");
+    ok(io_dir_sync(&io, HOME "/data/log"), "dir_sync");
+    cluster->counts.data_lost++;
+}
+
+void cluster_corrupt(struct cluster *cluster, uint32_t at, uint32_t ppm)
+{
+    cluster->machines[at].corrupt_ppm = ppm;
+    if (ppm > 0) cluster->machines[at].lied = true;
+}
+
+void cluster_fill(struct cluster *cluster, uint32_t at, bool is_full)
+{
+    struct machine *machine = &cluster->machines[at];
+    if (is_full)
+        disk_fill_at(machine->disk, 0);
+    else
+        disk_fill_end(machine->disk);
+    machine->is_full = is_full;
+}
+
+void cluster_calm(struct cluster *cluster)
+{
+    cluster->options.loss_ppm = cluster->options.double_ppm = 0;
+    for (uint32_t i = 0; i < cluster->count; i++) {
+        struct machine *machine = &cluster->machines[i];
+        machine->corrupt_ppm = 0;
+        machine->paused_us = 0;
+        machine->sync_us = cluster->options.sync_us;
+        disk_faults_clear(machine->disk);
+        machine->may_stop = false;
+        disk_crash_at(machine->disk, UINT64_MAX / 2);
+    }
+}
+
+void cluster_counts(const struct cluster *cluster, struct cluster_counts *counts)
+{
+    *counts = cluster->counts;
+    for (uint32_t i = 0; i < cluster->count; i++) {
+        const struct node *node = cluster->machines[i].node;
+        if (!cluster->machines[i].up) continue;
+        if (node->head.height > counts->blocks) counts->blocks = node->head.height;
+        if (node->head.epoch > counts->epochs) counts->epochs = node->head.epoch;
+        counts->timeouts += node->counters.timeouts;
+        counts->evidence += node->counters.evidence;
+    }
 }
 
 void cluster_cut(struct cluster *cluster, uint32_t from, uint32_t to, bool is_cut)
@@ -482,8 +374,10 @@ static bool step(struct cluster *cluster, uint64_t until_us)
     struct machine *first = NULL;
     for (uint32_t i = 0; i < cluster->count; i++) {
         struct machine *machine = &cluster->machines[i];
-        if (!machine->up || machine->wake_us >= next) continue;
-        next = machine->wake_us;
+        uint64_t wake =
+            machine->wake_us > machine->paused_us ? machine->wake_us : machine->paused_us;
+        if (!machine->up || wake >= next) continue;
+        next = wake;
         first = machine;
     }
     bool packet = cluster->packet_count > 0 && cluster->packets[0].due_us <= next;
@@ -491,7 +385,7 @@ static bool step(struct cluster *cluster, uint64_t until_us)
     if (next > until_us) return false;
     if (next > sn_now_us()) sn_clock_set(next);
     if (packet)
-        deliver(cluster, heap_pop(cluster));
+        cluster_deliver(cluster);
     else
         turn(first);
     return true;
@@ -582,28 +476,56 @@ void cluster_check_files(struct cluster *cluster)
 
 /* ---- transactions ---- */
 
+static void submit(struct cluster *cluster, uint32_t at, const struct bytes *txs, uint32_t count)
+{
+    struct machine *machine = &cluster->machines[at];
+    struct node_submission *submission;
+    assert_true(machine->up);
+    enum status status = node_submit_start(machine->node, txs, count, NULL, NULL, &submission);
+    if (status == STATUS_NO_SPACE) return;
+    ok(status, "node_submit_start");
+    node_submit_leave(submission);
+    machine->wake_us = sn_now_us();
+}
+
+/* A sender whose transactions were lost with a node goes on where the chain is. */
+static uint64_t nonce_of(struct cluster *cluster, uint32_t at, uint32_t sender)
+{
+    struct node *node = cluster->machines[at].node;
+    return node_mempool_nonce(node, cluster->fold.keys[sender].address);
+}
+
 void cluster_submit(struct cluster *cluster, uint32_t at, uint32_t sender, uint32_t count)
 {
     static uint8_t bytes[NODE_SUBMIT_MAX][1024];
     static struct bytes txs[NODE_SUBMIT_MAX];
     struct fold_tx tx;
-    struct machine *machine = &cluster->machines[at];
-    assert_true(machine->up && count <= NODE_SUBMIT_MAX);
+    assert_true(count <= NODE_SUBMIT_MAX);
+    uint64_t nonce = nonce_of(cluster, at, sender);
     for (uint32_t i = 0; i < count; i++) {
-        fold_tx_start(&cluster->fold, &tx, &cluster->fold.keys[sender], cluster->nonces[sender]++);
+        fold_tx_start(&cluster->fold, &tx, &cluster->fold.keys[sender], nonce + i);
         fold_tx_transfer(&tx, cluster->fold.keys[(sender + 1) % CHAIN_KEYS].address, ASSET_COIN, 1);
         tx.valid_until = 100000;
         txs[i] = (struct bytes){bytes[i], fold_tx_sign(&tx, bytes[i])};
     }
-    struct node_submission *submission;
-    ok(node_submit_start(machine->node, txs, count, NULL, NULL, &submission), "node_submit_start");
-    node_submit_leave(submission);
-    machine->wake_us = sn_now_us();
+    submit(cluster, at, txs, count);
+}
+
+void cluster_submit_tx(struct cluster *cluster, uint32_t at, uint32_t sender, uint16_t kind,
+                       struct bytes body)
+{
+    static uint8_t bytes[TX_BYTES_MAX];
+    struct fold_tx tx;
+    fold_tx_start(&cluster->fold, &tx, &cluster->fold.keys[sender], nonce_of(cluster, at, sender));
+    fold_tx_operation(&tx, kind, body.at, body.count);
+    tx.valid_until = 100000;
+    struct bytes one = {bytes, fold_tx_sign(&tx, bytes)};
+    submit(cluster, at, &one, 1);
 }
 
 void cluster_inject(struct cluster *cluster, uint32_t from, uint32_t to, struct bytes message)
 {
-    post(cluster, NET_MESSAGE, from, to, message);
+    cluster_post(cluster, NET_MESSAGE, from, to, message);
 }
 
 const struct fold_key *cluster_validator(const struct cluster *cluster, uint32_t at)
@@ -630,10 +552,12 @@ static void make_genesis(struct cluster *cluster)
         fold_key_make(i, &fold->keys[i]);
     }
     qsort(fold->keys, CHAIN_KEYS, sizeof fold->keys[0], by_address);
+    uint32_t members =
+        cluster->options.members ? cluster->options.members : cluster->options.validators;
     for (uint32_t i = 0; i < cluster->options.validators; i++) {
         fold_key_make(1000 + i, &cluster->validators[i]);
     }
-    qsort(cluster->validators, cluster->options.validators, sizeof cluster->validators[0], by_key);
+    qsort(cluster->validators, members, sizeof cluster->validators[0], by_key);
     fold_params(&fold->params);
     fold->params.block_bytes_max =
         cluster->options.block_bytes ? (uint32_t)cluster->options.block_bytes : 16384;
@@ -641,32 +565,32 @@ static void make_genesis(struct cluster *cluster)
     fold->params.uncommitted_max = 8;
     fold->params.segment_bytes = 65536;
     fold->params.block_interval_us = cluster->options.block_interval_us;
-    fold->params.heartbeat_us = 100000; /* an idle chain goes on */
+    fold->params.heartbeat_us =
+        100000 + cluster->options.block_interval_us; /* an idle chain goes on */
     if (cluster->options.epoch_blocks > 0) {
         fold->params.epoch_span_us = 0;
         fold->params.epoch_blocks_min = cluster->options.epoch_blocks;
     }
     fold->validators = cluster->validators;
-    fold->validator_count = cluster->options.validators;
+    fold->validator_count = members;
+    fold->params.dev_operations = 1;
     fold_genesis_make(fold);
 }
 
 static void make_disk(struct cluster *cluster, uint32_t at)
 {
     struct machine *machine = &cluster->machines[at];
-    *machine = (struct machine){
-        .cluster = cluster, .at = at, .is_validator = at < cluster->options.validators, .key = at};
-    if (cluster->options.doubled && at == cluster->options.validators) {
-        machine->is_validator = true;
-        machine->key = 0;
-    }
+    *machine = (struct machine){.cluster = cluster,
+                                .at = at,
+                                .sync_us = cluster->options.sync_us,
+                                .is_validator = at < cluster->options.validators};
     disk_open(&machine->disk);
     name_home(machine);
+    if (cluster->options.disk_bytes) disk_capacity_set(machine->disk, cluster->options.disk_bytes);
     if (!machine->is_validator) return;
-    if (cluster->options.signers) machine->line = sim_line_make(cluster->signers[machine->key]);
     struct io io = disk_io(machine->disk);
     ok(node_format(&io, HOME, &cluster->fold.params, cluster->fold.genesis_id,
-                   cluster->validators[machine->key].key, RING_BYTES),
+                   cluster->validators[at].key, RING_BYTES),
        "node_format");
 }
 
@@ -680,13 +604,6 @@ struct cluster *cluster_make(const struct cluster_options *options)
     cluster->count = options->validators + options->observers;
     assert_true(cluster->count <= CLUSTER_NODES_MAX);
     make_genesis(cluster);
-    for (uint32_t i = 0; options->signers && i < options->validators; i++) {
-        struct sim_signer_options signer = {.secret = cluster->validators[i].secret,
-                                            .seed = options->seed + i,
-                                            .delay_us = options->signer_delay_us};
-        memcpy(signer.genesis_id, cluster->fold.genesis_id, HASH_BYTES);
-        cluster->signers[i] = sim_signer_make(&signer);
-    }
     for (uint32_t i = 0; i < cluster->count; i++) {
         make_disk(cluster, i);
     }
@@ -699,15 +616,8 @@ void cluster_free(struct cluster *cluster)
         cluster_stop(cluster, i);
         free(cluster->machines[i].inbox);
         disk_close(cluster->machines[i].disk);
-        if (cluster->machines[i].line) sim_line_free(cluster->machines[i].line);
     }
-    for (uint32_t i = 0; i < cluster->count; i++) {
-        if (cluster->signers[i]) sim_signer_free(cluster->signers[i]);
-    }
-    while (cluster->packet_count > 0) {
-        free(heap_pop(cluster).bytes);
-    }
-    free(cluster->packets);
+    cluster_drop_packets(cluster);
     free(cluster->fold.genesis_bytes);
     free(cluster);
 }

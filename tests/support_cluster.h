@@ -11,24 +11,22 @@
 #include "replica/node.h"
 #include "tests/support_chain.h"
 #include "tests/support_disk.h"
-#include "tests/support_signer.h"
 
 #define CLUSTER_NODES_MAX   32
 #define CLUSTER_HEIGHTS_MAX 65536
 
 struct cluster_options {
-    uint32_t validators, observers;
+    uint32_t validators, observers; /* machines with a consensus key, and without */
+    uint32_t members;               /* of them in the genesis; 0: all */
     uint64_t seed;
-    uint64_t delay_us, jitter_us; /* of a message */
-    uint32_t loss_ppm;            /* messages lost */
-    uint64_t sync_us;             /* the longest that an operation of a disk takes */
-    uint64_t epoch_blocks;        /* 0: one long epoch */
+    uint64_t delay_us, jitter_us;  /* of a message */
+    uint32_t loss_ppm, double_ppm; /* messages lost, and delivered twice */
+    uint64_t sync_us;              /* the longest that an operation of a disk takes */
+    uint64_t epoch_blocks;         /* 0: one long epoch */
     uint64_t block_interval_us;
-    uint64_t block_bytes;     /* longest body; 0: 16 KiB */
-    bool signers;             /* each key is held by a signer apart (tests/support_signer.h) */
-    uint64_t signer_delay_us; /* the longest that an answer takes */
-    bool
-        doubled; /* a misconfiguration: the first observer believes to be validator 0, with its signer */
+    uint64_t disk_bytes;  /* size of each disk; 0: no bound */
+    bool checks;          /* recompute every invariant of the ledger now and then */
+    uint64_t block_bytes; /* longest body; 0: 16 KiB */
 };
 
 struct cluster;
@@ -45,13 +43,36 @@ void cluster_kill(struct cluster *cluster, uint32_t at);
 void cluster_kill_at(struct cluster *cluster, uint32_t at, uint64_t nth);
 bool cluster_is_up(const struct cluster *cluster, uint32_t at);
 
-/* cluster_signer: of a validator, with `signers`. cluster_signer_start brings it back after a cut. */
-struct sim_signer *cluster_signer(struct cluster *cluster, uint32_t at);
-void cluster_signer_start(struct cluster *cluster, uint32_t at);
-
 /* cluster_cut: messages from one node to another are lost from now on, or no more. */
 void cluster_cut(struct cluster *cluster, uint32_t from, uint32_t to, bool is_cut);
 void cluster_heal(struct cluster *cluster);
+
+/* What a machine may suffer. cluster_pause: its code stands still for so long. cluster_skew: its clocks differ from
+ * the true time by so much, from its next start on. cluster_slow: the longest that an operation of its disk takes.
+ * cluster_fault: an operation of its disk fails (a kind that is said to fail, support_disk.h); the node may stop
+ * then, and is started again on what the disk holds. cluster_lose_data: all that can be rebuilt is gone; of a
+ * machine that is down. cluster_corrupt: of its messages, so many in a million are changed; others may blame it. */
+void cluster_pause(struct cluster *cluster, uint32_t at, uint64_t span_us);
+void cluster_skew(struct cluster *cluster, uint32_t at, int64_t skew_us);
+void cluster_slow(struct cluster *cluster, uint32_t at, uint64_t sync_us);
+void cluster_fault(struct cluster *cluster, uint32_t at, uint64_t nth, enum disk_fault kind);
+void cluster_lose_data(struct cluster *cluster, uint32_t at);
+void cluster_corrupt(struct cluster *cluster, uint32_t at, uint32_t ppm);
+/* cluster_fill: something else takes all the room that is left on a disk, or gives it back. cluster_calm: no message
+ * is lost, doubled or changed any more, no disk fails, nobody is paused. */
+void cluster_fill(struct cluster *cluster, uint32_t at, bool is_full);
+void cluster_calm(struct cluster *cluster);
+
+/* What has happened so far. */
+struct cluster_counts {
+    uint64_t messages, lost, doubled, cut, corrupted, blamed, power_cuts, late_cuts, stops, starts,
+        faults_struck, data_lost, blocks, epochs, timeouts, evidence;
+};
+void cluster_counts(const struct cluster *cluster, struct cluster_counts *counts);
+
+/* cluster_submit_tx: one transaction of a sender with one operation. */
+void cluster_submit_tx(struct cluster *cluster, uint32_t at, uint32_t sender, uint16_t kind,
+                       struct bytes body);
 
 /* cluster_submit hands `count` transfers of a sender to a node, nonces ascending from where the last call for
  * this sender ended. */

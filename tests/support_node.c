@@ -20,6 +20,18 @@ uint64_t sn_now_us(void)
     return atomic_load(&clock_us);
 }
 
+static int64_t skew_us;
+
+void sn_skew_set(int64_t skew)
+{
+    skew_us = skew;
+}
+
+uint64_t sn_seen_us(void)
+{
+    return (uint64_t)((int64_t)sn_now_us() + skew_us);
+}
+
 void sn_clock_set(uint64_t now_us)
 {
     atomic_store(&clock_us, now_us);

@@ -33,6 +33,9 @@
 /* The virtual wall clock. A life that is to repeat another one starts at the same time. */
 uint64_t sn_now_us(void);
 void sn_clock_set(uint64_t now_us);
+/* sn_seen_us is what the machine at hand takes for the time: sn_now_us and its skew, 0 at first. */
+void sn_skew_set(int64_t skew_us);
+uint64_t sn_seen_us(void);
 
 struct sn_transfer {
     uint8_t *bytes; /* owned */

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/sim/full.h"
 #include "tests/sim/world.h"
 
 static const char USAGE[] =
@@ -162,8 +163,24 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+#ifdef SIM_FULL
+/* The profile with whole nodes is a program of its own. */
+static bool wants_full(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--profile=full") == 0) return true;
+        if (strcmp(argv[i], "--profile") == 0 && i + 1 < argc && strcmp(argv[i + 1], "full") == 0)
+            return true;
+    }
+    return false;
+}
+#endif
+
 int main(int argc, char **argv)
 {
+#ifdef SIM_FULL
+    if (wants_full(argc, argv)) return full_main(argc, argv);
+#endif
     struct request request;
     uint64_t rounds = 0, failures = 0, done = 0, faults[FAULT_COUNT] = {0};
     double start = now();
