@@ -24,7 +24,7 @@ bool fetch_wants(const struct replica *replica, uint32_t peer, const uint8_t id[
     return false;
 }
 
-/* A range is answered in ascending order; its last block, or the deadline, ends it. */
+/* A range is answered in ascending order; its last block ends it, or the deadline. */
 void fetch_got(struct replica *replica, uint32_t peer, const uint8_t id[HASH_BYTES],
                uint64_t height)
 {
@@ -34,7 +34,8 @@ void fetch_got(struct replica *replica, uint32_t peer, const uint8_t id[HASH_BYT
         if (fetch->count == 0) {
             if (memcmp(fetch->id, id, HASH_BYTES) == 0) fetch->used = false;
         } else if (height + 1 == fetch->from + fetch->count) {
-            fetch->used = false;
+            fetch->answered = true;
+            fetch->deadline_us = replica->now_us + replica->config.timeout_us / 4;
         }
     }
 }
@@ -215,27 +216,9 @@ bool fetch_is_behind(const struct replica *replica)
     return highest_claim(replica) > replica->head.height + FETCH_NEAR;
 }
 
-/* useful_end: what lies behind the last block of the epoch cannot be kept before that is committed; but the block next
- * to it says how that was done, if nobody else does. */
-static uint64_t useful_end(const struct replica *replica)
-{
-    for (uint32_t i = 0; i < replica->tree_end; i++) {
-        const struct tree_block *block = &replica->tree[i];
-        if (block->stage != BLOCK_FREE && block->certified &&
-            (block->header.flags & BLOCK_EPOCH_END)) {
-            uint64_t end = block->header.height;
-            bool known = replica->has_pending && replica->pending.qc.commit_height >= end;
-            return known ? end : end + 1;
-        }
-    }
-    return UINT64_MAX;
-}
-
 static void want_ranges(struct replica *replica, struct replica_outputs *outputs)
 {
     uint64_t target = highest_claim(replica), from = replica->head.height + 1;
-    uint64_t end = useful_end(replica);
-    if (target > end) target = end;
     if (target > replica->head.height + FETCH_WINDOW) target = replica->head.height + FETCH_WINDOW;
     while (from <= target) {
         if (has_height(replica, from) || asked_for(replica, NULL, from)) {
@@ -252,14 +235,27 @@ static void want_ranges(struct replica *replica, struct replica_outputs *outputs
     }
 }
 
+static bool holds_range(const struct replica *replica, const struct fetch *fetch)
+{
+    for (uint64_t height = fetch->from; height < fetch->from + fetch->count; height++) {
+        if (height > replica->head.height && !has_height(replica, height)) return false;
+    }
+    return true;
+}
+
+/* An answer of which not all was kept - blocks got lost, or lie behind the end of the epoch - is not asked for again at
+ * once: that would go on as fast as the network answers. */
 static void expire(struct replica *replica)
 {
     for (uint32_t i = 0; i < FETCHES_MAX; i++) {
         struct fetch *fetch = &replica->fetches[i];
+        struct peer *peer = &replica->peers[fetch->peer];
         if (!fetch->used) continue;
-        if (replica->now_us >= fetch->deadline_us || !replica->peers[fetch->peer].up) {
+        if (fetch->answered && holds_range(replica, fetch)) {
             fetch->used = false;
-            replica->peers[fetch->peer].failed_us = replica->now_us;
+        } else if (replica->now_us >= fetch->deadline_us || !peer->up) {
+            fetch->used = false;
+            if (!fetch->answered) peer->failed_us = replica->now_us;
         } else {
             replica_wake_at(replica, fetch->deadline_us);
         }

@@ -120,6 +120,7 @@ struct peer {
 
 struct fetch {
     bool used;
+    bool answered; /* the last block of the range came */
     uint32_t peer;
     uint64_t deadline_us;
     uint64_t from, count; /* heights; count 0: the block `id` of height `from` */
