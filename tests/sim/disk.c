@@ -248,16 +248,24 @@ void machine_start(struct world *world, uint32_t at)
     tell_peers(world, at, INPUT_PEER_UP);
 }
 
+/* From this height on some epoch has a set of one. */
+static bool was_alone(struct world *world, uint64_t height)
+{
+    uint64_t last = epoch_above(world, world->chain_count)->number;
+    for (uint64_t number = epoch_above(world, height)->number; number <= last; number++) {
+        if (sim_epoch_at(world, number)->set.count == 1) return true;
+    }
+    return false;
+}
+
 /* One machine's chain log may come back from an older copy: its journal stays. A set of one refuses that, for it
  * can expect no help, and waits for its operator. */
 static uint64_t restore_copy(struct world *world, uint32_t at, uint64_t chain)
 {
-    if (at != world->restored || world->options.validators <= 3 ||
-        !fault_chance(world, FAULT_RESTORED, 200)) {
-        return chain;
-    }
+    if (at != world->restored || world->options.validators <= 3) return chain;
     uint64_t copy = sim_below(world, chain + 1);
-    return epoch_above(world, copy)->set.count == 1 ? chain : copy;
+    bool happens = !was_alone(world, copy) && fault_chance(world, FAULT_RESTORED, 200);
+    return happens ? copy : chain;
 }
 
 /* Everything volatile goes; of what was not durable any prefix survives. */
@@ -277,7 +285,7 @@ void machine_crash(struct world *world, uint32_t at)
     machine->durable_count = machine->record_count;
     uint64_t chain = machine->chain_durable +
                      sim_below(world, machine->chain_count - machine->chain_durable + 1);
-    chain = restore_copy(world, at, chain);
+    if (!world->stable) chain = restore_copy(world, at, chain);
     faults[FAULT_CHAIN_LOST] += machine->chain_count - chain;
     machine->chain_count = machine->chain_durable = chain;
     tell_peers(world, at, INPUT_PEER_DOWN);

@@ -4,7 +4,9 @@
 # Caught means that a run fails (1) or that an assertion ends it (128 and above). 2 is a wrong call, 126 and 127
 # no program: those prove nothing.
 set -uo pipefail
-for runs in "liars --count 60" "lite --count 60" "twins --count 1500" "lite --seed 1000 --count 600"; do
+epochs="lite --crash 80 --epoch-blocks 4 --observers 0 --loss 20 --byzantine 0 --validators 4"
+for runs in "liars --count 60" "lite --count 60" "$epochs --count 200" "twins --count 1500" \
+    "lite --seed 1000 --count 400"; do
     # shellcheck disable=SC2086  # profile and count are two words
     "$1" --stop --profile $runs
     code=$?
