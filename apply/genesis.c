@@ -26,7 +26,7 @@ static const char *accounts_check(const struct list *accounts, u128 *sum)
     return r.status == STATUS_OK ? NULL : "range";
 }
 
-const char *validators_check(const struct list *validators)
+static const char *set_check(const struct list *validators, bool keys)
 {
     struct reader r = list_reader(validators);
     uint8_t last[32];
@@ -35,13 +35,23 @@ const char *validators_check(const struct list *validators)
         struct validator_entry entry;
         validator_entry_read(&r, &entry);
         if (i > 0 && memcmp(last, entry.key, 32) >= 0) return "validator_order";
-        if (signature_key_check(entry.key) != STATUS_OK) return "validator_key";
+        if (keys && signature_key_check(entry.key) != STATUS_OK) return "validator_key";
         if (address_is_reserved(entry.operator_address)) return "validator_operator";
         memcpy(last, entry.key, 32);
         power += entry.power;
     }
     if (r.status != STATUS_OK) return "range";
     return power <= POWER_TOTAL_MAX ? NULL : "power_total";
+}
+
+const char *validators_check(const struct list *validators)
+{
+    return set_check(validators, true);
+}
+
+const char *validators_agree(const struct list *validators)
+{
+    return set_check(validators, false);
 }
 
 const char *genesis_check(const struct genesis *genesis)

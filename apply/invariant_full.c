@@ -27,7 +27,7 @@ static bool validators_at(const struct store *store, uint64_t epoch, struct vali
     struct validators validators;
     if (!value.at || validators_decode(value.at, value.count, &validators) != STATUS_OK)
         return false;
-    if (validators_check(&validators.entries)) return false;
+    if (validators_agree(&validators.entries)) return false;
     validator_list_of(&validators.entries, set);
     return true;
 }
@@ -117,7 +117,7 @@ static void check_next_set(struct full_check *check, const struct store *store)
     struct bytes value = store_get(store, TABLE_VALIDATORS_NEXT, &SLOT);
     if (!value.at) return;
     if (validators_decode(value.at, value.count, &next) != STATUS_OK ||
-        validators_check(&next.entries))
+        validators_agree(&next.entries))
         violated(check, INVARIANT_I42, "the set in the making is damaged");
 }
 
