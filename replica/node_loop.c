@@ -32,6 +32,11 @@ static uint64_t gather_us(const struct node *node)
     return pool.bytes < node->body_bytes ? due - now : 0;
 }
 
+static void add_late_vote(void *context, const struct vote *vote)
+{
+    (void)system_batch_add_late_vote(context, vote); /* what has no place is not counted */
+}
+
 /* fill_body: system records first, transactions in the room that is left. */
 static enum status fill_body(struct node *node, size_t *count, uint32_t *txs)
 {
@@ -40,6 +45,7 @@ static enum status fill_body(struct node *node, size_t *count, uint32_t *txs)
     TRY(node_branch_hold(node));
     system_batch_init(batch, room - BODY_EMPTY_BYTES);
     evidence_pool_pick(&node->evidence, node->ledger, batch);
+    replica_late_votes(node->replica, add_late_vote, batch);
     mempool_pick(node->mempool, node->body_height, node->params.block_gas_max, node->body_plain,
                  room - system_batch_bytes(batch), &plain, txs, node->body_txs);
     return body_with_system(batch, (struct bytes){node->body_plain, plain}, node->body, room,

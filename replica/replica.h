@@ -249,4 +249,10 @@ void replica_view(const struct replica *replica, struct replica_view *view);
 void replica_branch(const struct replica *replica, const uint8_t *id,
                     void (*each)(void *context, const struct block *block), void *context);
 
+/* replica_late_votes calls `each` with the verified votes that the certificate in the next proposal's parent leaves
+ * out: what a proposer adds to its body, so that a validator whose votes come late is not taken for one that does
+ * not vote. Each certificate is asked about once. */
+void replica_late_votes(const struct replica *replica,
+                        void (*each)(void *context, const struct vote *vote), void *context);
+
 #endif

@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "replica/replica_internal.h"
+#include "replica/system.h"
 
 /* ---- tables by round ---- */
 
@@ -76,6 +77,7 @@ static void give_evidence(struct replica *replica, struct evidence *evidence,
     output->bytes = (struct bytes){bytes, count};
 }
 
+/* vote_of answers the first vote of a validator in the round. */
 static bool vote_of(const struct ballots *ballots, uint16_t voter, struct vote *vote)
 {
     if (ballots->choice[voter] == 0) return false;
@@ -339,4 +341,19 @@ void collect_proposal(struct replica *replica, const struct header *header,
                                 .proposal = order < 0 ? first : second,
                                 .proposal_again = order < 0 ? second : first};
     give_evidence(replica, &evidence, outputs);
+}
+
+void replica_late_votes(const struct replica *replica,
+                        void (*each)(void *context, const struct vote *vote), void *context)
+{
+    uint32_t slot;
+    struct justify justify;
+    if (!propose_parent(replica, &slot) || slot == TREE_NONE) return;
+    tree_justify(&replica->tree[slot], &justify);
+    const struct ballots *ballots =
+        justify.kind == 0 ? ballots_find(replica, justify.qc.round) : NULL;
+    for (uint16_t voter = 0; ballots && voter < replica->config.epoch.set.count; voter++) {
+        struct vote vote;
+        if (vote_of(ballots, voter, &vote) && qc_omits(&justify.qc, &vote)) each(context, &vote);
+    }
 }

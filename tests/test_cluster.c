@@ -195,6 +195,38 @@ static void evidence_that_one_node_hears_is_in_every_state(void **state)
     stop_and_compare(cluster, 5);
 }
 
+/* Three of four votes make a certificate; the fourth comes late and counts nevertheless. */
+static void votes_that_come_late_are_counted(void **state)
+{
+    (void)state;
+    struct cluster *cluster = make(4, 0, 31);
+    start_all(cluster, 4);
+    for (uint32_t i = 0; i < 150; i++) { /* an idle chain carries no late votes */
+        cluster_run(cluster, 10000);
+        cluster_submit(cluster, i % 4, i % 8, 2);
+    }
+    cluster_run(cluster, 200000);
+    struct node *node = cluster_node(cluster, 0);
+    uint8_t key[8];
+    struct participation record;
+    uint64_t seen = 0;
+    for (uint64_t epoch = 0; epoch <= node->epoch.number; epoch++) {
+        store_u64(key, epoch);
+        struct bytes value = store_get(ledger_store(node->ledger), TABLE_PARTICIPATION, key);
+        if (!value.at) continue;
+        assert_int_equal(participation_decode(value.at, value.count, &record), STATUS_OK);
+        struct reader r = list_reader(&record.participants);
+        for (uint32_t i = 0; i < record.participants.count; i++) {
+            struct participant participant;
+            participant_read(&r, &participant);
+            assert_true(participant.voted + 4 >= record.certified);
+        }
+        seen += record.certified;
+    }
+    assert_true(seen > 10);
+    stop_and_compare(cluster, 4);
+}
+
 static void the_same_seed_gives_the_same_run(void **state)
 {
     (void)state;
@@ -222,6 +254,7 @@ int main(void)
         cmocka_unit_test(fresh_and_stopped_nodes_catch_up),
         cmocka_unit_test(power_cuts_anywhere_lose_nothing),
         cmocka_unit_test(evidence_that_one_node_hears_is_in_every_state),
+        cmocka_unit_test(votes_that_come_late_are_counted),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
