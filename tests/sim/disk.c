@@ -4,8 +4,6 @@
 
 #include "tests/sim/world_internal.h"
 
-#define CHECKPOINT_RECORDS 96
-
 /* ---- state after a block ---- */
 
 const struct known *known_at(const struct world *world, uint64_t height)
@@ -95,8 +93,8 @@ void disk_durable(struct world *world, uint32_t at, uint64_t lsn)
     if (!machine->replica) return;
     disk_sync(world, at);
     truncate_journal(machine);
-    if (machine->record_count >= CHECKPOINT_RECORDS &&
-        machine->checkpoint_lsn < machine->records[CHECKPOINT_RECORDS / 2].lsn) {
+    if (machine->record_count >= world->checkpoint_records &&
+        machine->checkpoint_lsn < machine->records[world->checkpoint_records / 2].lsn) {
         machine_input(world, at, &(struct replica_input){.kind = INPUT_CHECKPOINT});
     }
 }

@@ -5,8 +5,8 @@
 # no program: those prove nothing.
 set -uo pipefail
 epochs="lite --crash 80 --epoch-blocks 4 --observers 0 --loss 20 --byzantine 0 --validators 4"
-for runs in "liars --count 60" "lite --count 60" "$epochs --count 200" "twins --count 1500" \
-    "lite --seed 1000 --count 400"; do
+for runs in "liars --count 40" "twins --scheduled 1 --count 400" "lite --count 60" "$epochs --count 200" \
+    "twins --count 1500" "lite --seed 1000 --count 400"; do
     # shellcheck disable=SC2086  # profile and count are two words
     "$1" --stop --profile $runs
     code=$?

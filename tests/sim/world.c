@@ -199,6 +199,7 @@ struct world *world_open(const struct sim_options *options, struct sim_report *r
     world->judge = judge_open();
     world->base_latency_us = options->calm ? 100 : 100 + sim_below(world, 20000);
     world->chain_sync_us = sim_chance(world, 500) ? 50000 : 50000 + sim_below(world, 5000000);
+    world->checkpoint_records = 8 + sim_below(world, 88);
     world->regroup_us = world->base_latency_us * (2 + sim_below(world, 8));
     if (sim_chance(world, 500)) world->regroup_us += sim_below(world, 400000);
     hash_start(&world->digest, HASH_DIGEST);

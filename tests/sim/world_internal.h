@@ -130,9 +130,10 @@ struct world {
     struct schedule schedule;
     struct packet *heard[HEARD_MAX]; /* some of what was sent, for replays */
     uint64_t tricks_sent;            /* messages that tricksters sent: salt of their choices */
-    uint32_t restored;      /* the machine whose chain log may be replaced by an older copy */
-    uint64_t chain_sync_us; /* how long a chain log may go without a sync */
-    struct known *chain;    /* by height - 1 */
+    uint32_t restored;         /* the machine whose chain log may be replaced by an older copy */
+    size_t checkpoint_records; /* a journal with so many wants a checkpoint */
+    uint64_t chain_sync_us;    /* how long a chain log may go without a sync */
+    struct known *chain;       /* by height - 1 */
     uint64_t chain_count, chain_room;
     struct chain_epoch **epochs; /* by number, NULL: not made yet */
     uint64_t epoch_room;
