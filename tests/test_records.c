@@ -7,6 +7,7 @@
 #include "apply/tables.h"
 #include "log/merkle.h"
 #include "tests/support_cmocka.h"
+#include "tests/support_log.h"
 #include "tests/support_memory.h"
 
 /* ---- registries ---- */
@@ -297,6 +298,36 @@ static void receipts_without_memory_say_so(void **state)
     assert_true(memory_failed());
 }
 
+/* ---- blocks ---- */
+
+/* What a header says of the rest: justification, body, how many commands, how many bytes. */
+static void block_open_refuses_each_part_that_is_not_the_headers(void **state)
+{
+    (void)state;
+    enum { JUSTIFY_HASH = 68, BODY_ROOT = 110, CMD_COUNT = 142, BODY_BYTES = 146 };
+    static const size_t PLACES[] = {JUSTIFY_HASH,   JUSTIFY_HASH + 31, BODY_ROOT,
+                                    BODY_ROOT + 31, CMD_COUNT,         BODY_BYTES};
+    struct log_blocks blocks;
+    struct block block;
+    uint8_t id[HASH_BYTES];
+    log_blocks_make(&blocks, 3, 10, 6, 50);
+    for (uint64_t height = 1; height <= 3; height++) {
+        const struct log_block *whole = &blocks.at[height];
+        uint8_t *bytes = malloc(whole->count);
+        assert_non_null(bytes);
+        for (size_t i = 0; i < sizeof PLACES / sizeof PLACES[0]; i++) {
+            memcpy(bytes, whole->bytes, whole->count);
+            bytes[PLACES[i]] ^= 1;
+            assert_int_equal(block_open(bytes, whole->count, &block, id), STATUS_BAD_HASH);
+        }
+        memcpy(bytes, whole->bytes, whole->count);
+        assert_int_equal(block_open(bytes, whole->count, &block, id), STATUS_OK);
+        assert_memory_equal(id, whole->id, HASH_BYTES);
+        free(bytes);
+    }
+    log_blocks_free(&blocks);
+}
+
 int main(void)
 {
     assert_int_equal(hash_init(), STATUS_OK);
@@ -311,6 +342,7 @@ int main(void)
         cmocka_unit_test(receipts_root_commits_to_each_receipt_with_its_own_events),
         cmocka_unit_test(receipts_root_refuses_runs_of_events_that_do_not_fit),
         cmocka_unit_test(receipts_without_memory_say_so),
+        cmocka_unit_test(block_open_refuses_each_part_that_is_not_the_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
