@@ -147,7 +147,10 @@ def main():
                 if which != 0:
                     net.start()
                 check(net.height() >= height, "the chain went back")
+                load = pour(net)  # an idle chain only beats
                 grows(net)
+                load.kill()
+                load.wait()
                 check(refusals(net) == 0, "the signer refused")
             net.stop()
             signer.stop()
