@@ -54,6 +54,7 @@ static enum status poll_hook(void *self, int64_t timeout_us, struct io_op **done
             (struct held_op){.op = fresh[i], .due_us = sn_now_us() + delay};
     }
     uint64_t wake = sn_now_us() + (timeout_us > 0 ? (uint64_t)timeout_us : 0);
+    if (machine->line && sim_line_due(machine->line) < wake) wake = sim_line_due(machine->line);
     for (size_t i = 0; i < machine->held_count;) {
         bool due = waits || machine->held[i].due_us <= sn_now_us();
         if (!due && machine->held[i].due_us < wake) wake = machine->held[i].due_us;
@@ -173,7 +174,8 @@ static void turn(struct machine *machine)
         reboot(machine);
         return;
     }
-    if (!machine->may_stop && !machine->is_full)
+    bool hears_itself = cluster->options.doubled && machine->key == 0 && status == STATUS_DIVERGED;
+    if (!machine->may_stop && !machine->is_full && !hears_itself)
         fail_msg("node %u stops: %s, %s", machine->at, status_name(status),
                  machine->node->why ? machine->node->why : "");
     leave(machine, status);
@@ -194,7 +196,7 @@ static bool try_start(struct machine *machine)
         .net = &machine->net,
         .genesis = {machine->cluster->fold.genesis_bytes, machine->cluster->fold.genesis_count},
         .secret_key =
-            machine->is_validator ? machine->cluster->validators[machine->at].secret : NULL,
+            machine->is_validator ? machine->cluster->validators[machine->key].secret : NULL,
         .journal_bytes = RING_BYTES,
         .mempool = {.txs_max = 4096,
                     .bytes_max = 4 << 20,
@@ -203,6 +205,12 @@ static bool try_start(struct machine *machine)
                     .replace_bump_bps = 1000},
         .full_checks = machine->cluster->options.checks,
     };
+    if (machine->line) {
+        machine->signer = sim_line_open(machine->line);
+        options.secret_key = NULL;
+        options.signer = &machine->signer;
+        memcpy(options.consensus_key, machine->cluster->validators[machine->key].key, 32);
+    }
     const char *why = NULL;
     enum status status = node_open(&machine->node, &options, &why);
     if (status != STATUS_OK && !disk_crashed(machine->disk) && !machine->may_stop &&
@@ -261,6 +269,19 @@ void cluster_kill(struct cluster *cluster, uint32_t at)
 void cluster_kill_at(struct cluster *cluster, uint32_t at, uint64_t nth)
 {
     disk_crash_at(cluster->machines[at].disk, nth);
+}
+
+struct sim_signer *cluster_signer(struct cluster *cluster, uint32_t at)
+{
+    return cluster->signers[at];
+}
+
+void cluster_signer_start(struct cluster *cluster, uint32_t at)
+{
+    sim_signer_start(cluster->signers[at]);
+    for (uint32_t i = 0; i < cluster->count; i++) {
+        if (cluster->machines[i].up) cluster->machines[i].wake_us = sn_now_us();
+    }
 }
 
 bool cluster_is_up(const struct cluster *cluster, uint32_t at)
@@ -583,14 +604,20 @@ static void make_disk(struct cluster *cluster, uint32_t at)
     *machine = (struct machine){.cluster = cluster,
                                 .at = at,
                                 .sync_us = cluster->options.sync_us,
+                                .key = at,
                                 .is_validator = at < cluster->options.validators};
+    if (cluster->options.doubled && at == cluster->options.validators) {
+        machine->is_validator = true;
+        machine->key = 0;
+    }
     disk_open(&machine->disk);
     name_home(machine);
     if (cluster->options.disk_bytes) disk_capacity_set(machine->disk, cluster->options.disk_bytes);
     if (!machine->is_validator) return;
+    if (cluster->options.signers) machine->line = sim_line_make(cluster->signers[machine->key]);
     struct io io = disk_io(machine->disk);
     ok(node_format(&io, HOME, &cluster->fold.params, cluster->fold.genesis_id,
-                   cluster->validators[at].key, RING_BYTES),
+                   cluster->validators[machine->key].key, RING_BYTES),
        "node_format");
 }
 
@@ -604,6 +631,13 @@ struct cluster *cluster_make(const struct cluster_options *options)
     cluster->count = options->validators + options->observers;
     assert_true(cluster->count <= CLUSTER_NODES_MAX);
     make_genesis(cluster);
+    for (uint32_t i = 0; options->signers && i < options->validators; i++) {
+        struct sim_signer_options signer = {.secret = cluster->validators[i].secret,
+                                            .seed = options->seed + i,
+                                            .delay_us = options->signer_delay_us};
+        memcpy(signer.genesis_id, cluster->fold.genesis_id, HASH_BYTES);
+        cluster->signers[i] = sim_signer_make(&signer);
+    }
     for (uint32_t i = 0; i < cluster->count; i++) {
         make_disk(cluster, i);
     }
@@ -616,6 +650,10 @@ void cluster_free(struct cluster *cluster)
         cluster_stop(cluster, i);
         free(cluster->machines[i].inbox);
         disk_close(cluster->machines[i].disk);
+        if (cluster->machines[i].line) sim_line_free(cluster->machines[i].line);
+    }
+    for (uint32_t i = 0; i < cluster->count; i++) {
+        if (cluster->signers[i]) sim_signer_free(cluster->signers[i]);
     }
     cluster_drop_packets(cluster);
     free(cluster->fold.genesis_bytes);

@@ -11,6 +11,7 @@
 #include "replica/node.h"
 #include "tests/support_chain.h"
 #include "tests/support_disk.h"
+#include "tests/support_signer.h"
 
 #define CLUSTER_NODES_MAX   32
 #define CLUSTER_HEIGHTS_MAX 65536
@@ -24,9 +25,13 @@ struct cluster_options {
     uint64_t sync_us;              /* the longest that an operation of a disk takes */
     uint64_t epoch_blocks;         /* 0: one long epoch */
     uint64_t block_interval_us;
-    uint64_t disk_bytes;  /* size of each disk; 0: no bound */
-    bool checks;          /* recompute every invariant of the ledger now and then */
-    uint64_t block_bytes; /* longest body; 0: 16 KiB */
+    uint64_t disk_bytes;      /* size of each disk; 0: no bound */
+    bool checks;              /* recompute every invariant of the ledger now and then */
+    uint64_t block_bytes;     /* longest body; 0: 16 KiB */
+    bool signers;             /* each key is held by a signer apart (tests/support_signer.h) */
+    uint64_t signer_delay_us; /* the longest that an answer takes */
+    bool
+        doubled; /* a misconfiguration: the first observer believes to be validator 0, with its signer */
 };
 
 struct cluster;
@@ -42,6 +47,10 @@ void cluster_stop(struct cluster *cluster, uint32_t at);
 void cluster_kill(struct cluster *cluster, uint32_t at);
 void cluster_kill_at(struct cluster *cluster, uint32_t at, uint64_t nth);
 bool cluster_is_up(const struct cluster *cluster, uint32_t at);
+
+/* cluster_signer: of a validator, with `signers`. cluster_signer_start brings it back after a cut. */
+struct sim_signer *cluster_signer(struct cluster *cluster, uint32_t at);
+void cluster_signer_start(struct cluster *cluster, uint32_t at);
 
 /* cluster_cut: messages from one node to another are lost from now on, or no more. */
 void cluster_cut(struct cluster *cluster, uint32_t from, uint32_t to, bool is_cut);

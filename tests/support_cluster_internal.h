@@ -28,8 +28,10 @@ struct held_op {
 
 struct machine {
     struct cluster *cluster;
-    uint32_t at;
+    uint32_t at, key; /* of a validator: the number of its key */
     bool is_validator, up, in_turn;
+    struct sim_line *line; /* to the signer of the key */
+    struct signer signer;
     struct disk *disk;
     struct io_driver driver;
     struct io inner, io;
@@ -56,6 +58,7 @@ struct cluster {
     struct fold fold;
     struct fold_key validators[CLUSTER_NODES_MAX];
     struct machine machines[CLUSTER_NODES_MAX];
+    struct sim_signer *signers[CLUSTER_NODES_MAX]; /* by key */
     uint32_t count;
     bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX];
     struct packet *packets; /* a heap by due_us, order */
