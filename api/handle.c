@@ -11,6 +11,7 @@ const struct shape *handle_shape_at(size_t index)
         &simulation_shape,  &account_balance_shape, &account_shape,      &account_summary_shape,
         &event_line_shape,  &notice_shape,          &log_block_shape,    &state_proof_shape,
         &tx_proof_shape,    &search_hit_shape,      &light_proof_shape,  &peer_shape,
+        &offender_shape,
     };
     return index < sizeof SHAPES / sizeof SHAPES[0] ? SHAPES[index] : NULL;
 }

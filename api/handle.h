@@ -75,6 +75,10 @@ void handle_proof_tx(struct request *request);
 void handle_search(struct request *request);
 extern const struct shape state_proof_shape, tx_proof_shape, search_hit_shape;
 
+/* handle_evidence.c */
+void handle_evidence(struct request *request);
+extern const struct shape offender_shape;
+
 /* handle_light.c */
 void handle_light(struct request *request);
 extern const struct shape light_proof_shape;

@@ -1,9 +1,6 @@
 /* Accounts: one of them, and pages of all that hold coins. */
-#include <string.h>
-
 #include "api/handle.h"
 #include "api/json.h"
-#include "api/problem.h"
 #include "api/read.h"
 #include "apply/operation.h"
 #include "apply/tables.h"
@@ -54,27 +51,16 @@ void handle_account(struct request *request)
 
 /* ---- pages ---- */
 
-struct page {
-    json_t *list;
-    uint64_t limit;
-    uint8_t next[HASH_BYTES]; /* tree position behind the last item */
-    bool more;
-};
-
 static bool add_account(void *context, const uint8_t path[HASH_BYTES], const uint8_t *key,
                         struct bytes value)
 {
-    struct page *page = context;
+    struct table_page *page = context;
     struct balance_key parts;
     struct balance balance;
     if (balance_key_decode(key, balance_key_bytes_max, &parts) != STATUS_OK ||
         balance_decode(value.at, value.count, &balance) != STATUS_OK || balance.amount == 0)
         return true;
-    if (json_array_size(page->list) == page->limit) {
-        page->more = true;
-        memcpy(page->next, path, HASH_BYTES);
-        return false;
-    }
+    if (table_page_is_full(page, path)) return false;
     json_t *item = json_object();
     json_set_address(item, "address", parts.address);
     json_set_number(item, "asset", parts.asset);
@@ -83,36 +69,7 @@ static bool add_account(void *context, const uint8_t path[HASH_BYTES], const uin
     return true;
 }
 
-/* Every page of one walk shows the same height: the cursor carries it. A walk longer than the views
- * last ends with view_gone. */
 void handle_accounts(struct request *request)
 {
-    uint8_t place[8 + HASH_BYTES] = {0};
-    bool resumed;
-    struct state_read state;
-    const struct route_value *height = request_param(request, "height");
-    if (!cursor_read(request, 'a', place, sizeof place, &resumed)) {
-        problem_reply(request, "bad_cursor", NULL);
-        return;
-    }
-    uint64_t at = resumed ? load_u64(place) : height->number;
-    if (!state_begin(request, resumed || height->given, at, &state)) return;
-    struct page page = {.list = json_array(), .limit = request_limit(request)};
-    enum status status = store_scan(state.store, TABLE_BALANCE, state.height,
-                                    resumed ? place + 8 : NULL, add_account, &page);
-    uint64_t oldest = store_view_oldest(state.store);
-    state_end(&state);
-    if (status != STATUS_OK) {
-        json_decref(page.list);
-        if (status == STATUS_VIEW_GONE)
-            problem_too_old(request, status, oldest);
-        else
-            problem_status(request, status, NULL);
-        return;
-    }
-    char next[CURSOR_BYTES_MAX];
-    store_u64(place, state.height);
-    memcpy(place + 8, page.next, HASH_BYTES);
-    cursor_write('a', place, sizeof place, next);
-    reply_list(request, page.list, page.more ? next : NULL, NULL, page.limit, &state.meta);
+    reply_table(request, 'a', TABLE_BALANCE, add_account);
 }

@@ -252,3 +252,45 @@ bool state_account(const struct state_read *state, const uint8_t address[32],
     struct bytes value = state_get(state, TABLE_BALANCE, key);
     return value.at && balance_decode(value.at, value.count, account) == STATUS_OK;
 }
+
+bool table_page_is_full(struct table_page *page, const uint8_t path[HASH_BYTES])
+{
+    if (json_array_size(page->list) < page->limit) return false;
+    page->more = true;
+    memcpy(page->next, path, HASH_BYTES);
+    return true;
+}
+
+void reply_table(struct request *request, char kind, uint16_t table,
+                 bool (*add)(void *page, const uint8_t path[HASH_BYTES], const uint8_t *key,
+                             struct bytes value))
+{
+    uint8_t place[8 + HASH_BYTES] = {0};
+    bool resumed;
+    struct state_read state;
+    const struct route_value *height = request_param(request, "height");
+    if (!cursor_read(request, kind, place, sizeof place, &resumed)) {
+        problem_reply(request, "bad_cursor", NULL);
+        return;
+    }
+    uint64_t at = resumed ? load_u64(place) : height->number;
+    if (!state_begin(request, resumed || height->given, at, &state)) return;
+    struct table_page page = {.list = json_array(), .limit = request_limit(request)};
+    enum status status =
+        store_scan(state.store, table, state.height, resumed ? place + 8 : NULL, add, &page);
+    uint64_t oldest = store_view_oldest(state.store);
+    state_end(&state);
+    if (status != STATUS_OK) {
+        json_decref(page.list);
+        if (status == STATUS_VIEW_GONE)
+            problem_too_old(request, status, oldest);
+        else
+            problem_status(request, status, NULL);
+        return;
+    }
+    char next[CURSOR_BYTES_MAX];
+    store_u64(place, state.height);
+    memcpy(place + 8, page.next, HASH_BYTES);
+    cursor_write(kind, place, sizeof place, next);
+    reply_list(request, page.list, page.more ? next : NULL, NULL, page.limit, &state.meta);
+}

@@ -77,6 +77,24 @@ bool state_begin(struct request *request, bool has_height, uint64_t height,
 void state_end(struct state_read *state);
 struct bytes state_get(const struct state_read *state, uint16_t table, const uint8_t *key);
 
+/* A page of a table, in the order of the state tree. */
+struct table_page {
+    json_t *list;
+    uint64_t limit;
+    uint8_t next[HASH_BYTES]; /* tree position behind the last item */
+    bool more;
+};
+
+/* table_page_is_full: there is no room for the record at `path`, where the next page begins. */
+bool table_page_is_full(struct table_page *page, const uint8_t path[HASH_BYTES]);
+
+/* reply_table answers the page of a table that the request's limit, cursor and height ask for. `add` puts one
+ * record into the page, as store_scan calls it. Every page of one walk shows the same height: the cursor, of
+ * this `kind`, carries it. A walk longer than the views last ends with view_gone. */
+void reply_table(struct request *request, char kind, uint16_t table,
+                 bool (*add)(void *page, const uint8_t path[HASH_BYTES], const uint8_t *key,
+                             struct bytes value));
+
 /* state_account answers coins and nonce of an account; false, and zeros: the state has no record of it. */
 bool state_account(const struct state_read *state, const uint8_t address[32],
                    struct balance *account);

@@ -29,6 +29,7 @@
 
 #include "log/status.h"
 
+#define SERVER_PATIENCE_US     UINT64_C(1000000) /* with idle connections while places are scarce */
 #define SERVER_REQUEST_US      UINT64_C(15000000)
 #define SERVER_BYTES_PER_S     (16u * 1024)
 #define SERVER_STALL_S         60

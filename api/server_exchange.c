@@ -16,13 +16,34 @@
 
 /* ---- connections ---- */
 
+/* make_room cuts the connection that has let us wait longest, for a second at least: of the address whose
+ * places are taken, or of all of them. The newcomer is refused all the same, and finds a place when it
+ * comes again: connections that send nothing, or half a request, lock nobody out. */
+static void make_room(struct server *server, uint64_t key, uint64_t now_us)
+{
+    bool crowded = limit_connections(server->limit) >= server->options.connections_max;
+    struct link *oldest = NULL;
+    for (struct link *link = server->links; link; link = link->next) {
+        if (link->cut) {
+            if (crowded || link->key == key) return; /* its place is becoming free */
+            continue;
+        }
+        if (link->idle_us > now_us || now_us - link->idle_us < SERVER_PATIENCE_US) continue;
+        if (!crowded && link->key != key) continue;
+        if (!oldest || link->idle_us < oldest->idle_us) oldest = link;
+    }
+    if (oldest) server_cut(server, oldest);
+}
+
 enum MHD_Result exchange_accept(void *context, const struct sockaddr *address, socklen_t bytes)
 {
     struct server *server = context;
     (void)bytes;
     uint64_t key = limit_key(server->limit, address);
+    uint64_t now_us = server_now_us();
     pthread_mutex_lock(&server->mutex);
-    bool may = limit_may_connect(server->limit, key, server_now_us());
+    bool may = limit_may_connect(server->limit, key, now_us);
+    if (!may) make_room(server, key, now_us);
     pthread_mutex_unlock(&server->mutex);
     if (!may) metrics_count(server->metrics, METRICS_CONNECTION_REFUSED);
     return may ? MHD_YES : MHD_NO;
@@ -39,7 +60,8 @@ static void link_open(struct server *server, struct MHD_Connection *connection, 
     if (!link) return; /* its requests are refused in exchange_handle */
     link->key = limit_key(server->limit, client ? client->client_addr : NULL);
     link->file = file ? file->connect_fd : -1;
-    link->deadline_us = server_now_us() + server->options.idle_s * UINT64_C(1000000);
+    link->idle_us = server_now_us();
+    link->deadline_us = link->idle_us + server->options.idle_s * UINT64_C(1000000);
     pthread_mutex_lock(&server->mutex);
     limit_connect(server->limit, link->key, server_now_us());
     link->next = server->links;
@@ -77,6 +99,13 @@ static void set_deadline(struct exchange *x, uint64_t deadline_us)
 {
     pthread_mutex_lock(&x->server->mutex);
     x->link->deadline_us = deadline_us;
+    pthread_mutex_unlock(&x->server->mutex);
+}
+
+static void set_idle(struct exchange *x, uint64_t idle_us)
+{
+    pthread_mutex_lock(&x->server->mutex);
+    x->link->idle_us = idle_us;
     pthread_mutex_unlock(&x->server->mutex);
 }
 
@@ -328,6 +357,7 @@ enum MHD_Result exchange_handle(void *context, struct MHD_Connection *connection
         *body_bytes = 0;
         return result;
     }
+    set_idle(x, UINT64_MAX);
     return x->refused || handle(x) ? exchange_answer(x) : MHD_YES;
 }
 
@@ -348,6 +378,7 @@ void exchange_completed(void *context, struct MHD_Connection *connection, void *
           trace_u64("status", x->request.reply.status), trace_string("id", x->request.id),
           trace_u64("us", now_us - x->started_us));
     set_deadline(x, now_us + server->options.idle_s * UINT64_C(1000000));
+    set_idle(x, now_us);
     atomic_fetch_sub(&server->inflight, 1);
     if (x->has_stream_place) atomic_fetch_sub(&server->streams, 1);
     stream_close(x->request.reply.stream);

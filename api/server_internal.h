@@ -21,6 +21,8 @@ struct link {
     struct link *next, *previous;
     uint64_t key;         /* of its address in the limits */
     uint64_t deadline_us; /* UINT64_MAX: none */
+    uint64_t
+        idle_us; /* since when the server waits for its client's bytes; UINT64_MAX: it does not */
     unsigned requests;
     int file; /* valid until the library says that the connection is closed */
     bool cut; /* the deadline passed and the socket was shut down */
@@ -69,6 +71,9 @@ struct server {
 
 /* server_pulse.c: the thread's function. */
 void *server_pulse(void *server);
+
+/* server_cut ends a connection early; with the mutex held. */
+void server_cut(struct server *server, struct link *link);
 
 /* server_exchange.c: the library's callbacks. */
 enum MHD_Result exchange_accept(void *server, const struct sockaddr *address, socklen_t bytes);

@@ -58,15 +58,19 @@ static void resume_due(struct server *server, uint64_t height, uint64_t now_us, 
     }
 }
 
+void server_cut(struct server *server, struct link *link)
+{
+    /* The library still owns the descriptor: shutting it down makes its next read or write fail, and it
+     * closes the connection itself. */
+    link->cut = true;
+    shutdown(link->file, SHUT_RDWR);
+    metrics_count(server->metrics, METRICS_DEADLINE);
+}
+
 static void cut_late(struct server *server, uint64_t now_us)
 {
     for (struct link *link = server->links; link; link = link->next) {
-        if (link->cut || now_us < link->deadline_us) continue;
-        /* The library still owns the descriptor: shutting it down makes its next read or write fail,
-         * and it closes the connection itself. */
-        link->cut = true;
-        shutdown(link->file, SHUT_RDWR);
-        metrics_count(server->metrics, METRICS_DEADLINE);
+        if (!link->cut && now_us >= link->deadline_us) server_cut(server, link);
     }
 }
 

@@ -13,7 +13,8 @@ by seed, spread over the files by their lines of code. Each is compiled, then th
 tests that run a changed line are run, the quickest first and those named like its file before them, until one
 fails. With --slow, tests that usually take longer are left out, which can only let more survive. Verdicts:
 
-    killed     a test failed, leaked memory, or used many times its usual processor time, or gigabytes of memory
+    killed     a test failed, leaked memory, or used many times its usual processor time, or gigabytes of memory; the
+               changed source is compiled with the address and undefined-behaviour sanitizers, as in the test run
     survived   none did
     same       the compiler makes the same object of it (not counted)
     listed     tests/mutants_equivalent.txt says why it changes no behaviour (not counted)
@@ -49,6 +50,7 @@ EQUIVALENT = os.path.join(ROOT, 'tests', 'mutants_equivalent.txt')
 MEMORY_MAX = 3 << 30
 FILE_MAX = 4 << 30
 HANG_SECONDS = 30  # asleep for so long
+SANITIZE = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer']  # of what was changed
 FLAGS = ['-DCMAKE_BUILD_TYPE=Mutants', '-DCMAKE_C_FLAGS=-O1 -w', '-DCAIRN_WERROR=OFF',
          '-DCMAKE_C_COMPILER=gcc', '-DCMAKE_POSITION_INDEPENDENT_CODE=ON', '-G', 'Ninja']
 
@@ -141,7 +143,7 @@ class Worker:
         subject = os.path.join(self.build, 'libsubject.so')
         run(['gcc', '-shared', '-o', subject] + objects + self.options + self.libraries, cwd=self.build)
 
-    def object_of(self, name, text):
+    def object_of(self, name, text, options=()):
         """Compiles `text` as the source `name`; the digest of its object, None if it does not compile."""
         source, target = os.path.join(self.mutated, name), os.path.join(self.mutated, 'mutant.o')
         os.makedirs(os.path.dirname(source), exist_ok=True)
@@ -154,7 +156,7 @@ class Worker:
             if option in words:
                 at = words.index(option)
                 del words[at:at + 2]
-        words = [w for w in words if w != '-MD']
+        words = [w for w in words if w != '-MD'] + list(options)
         done = subprocess.run(words, cwd=self.build, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         return digest(target) if done.returncode == 0 else None
 
@@ -166,12 +168,13 @@ class Worker:
         made = self.object_of(mutant.file, mutant.text)
         if made is None or made == self.sums[mutant.file]:
             return None if made is None else False
+        self.object_of(mutant.file, mutant.text, SANITIZE)
         self.link_subject(mutant)
         return True
 
     def link_test(self, name):
         if name not in self.linked:
-            run(['gcc', '-fsanitize=leak', '-o', os.path.join(self.build, name), self.objects[f'tests/{name}.c'], '-L' + self.build,
+            run(['gcc', SANITIZE[0], '-o', os.path.join(self.build, name), self.objects[f'tests/{name}.c'], '-L' + self.build,
                  '-lsubject'] + self.options + self.libraries, cwd=self.build)
             self.linked.add(name)
 
@@ -190,7 +193,7 @@ class Worker:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        place = dict(os.environ, LD_LIBRARY_PATH='./build')
+        place = dict(os.environ, LD_LIBRARY_PATH='./build', ASAN_OPTIONS='detect_stack_use_after_return=0')
         child = subprocess.Popen(command, cwd=self.source, env=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                  stdin=subprocess.DEVNULL, preexec_fn=limits, start_new_session=True)
         verdict, start, moved, last = None, time.monotonic(), time.monotonic(), None
@@ -370,7 +373,11 @@ def main():
     idle = queue.Queue()  # a worker begins as soon as its build stands
 
     def start_worker(worker):
-        worker.prepare()
+        try:
+            worker.prepare()
+        except subprocess.CalledProcessError as error:
+            print(error.output[-3000:], file=sys.stderr, flush=True)
+            os._exit(2)
         idle.put(worker)
 
     for worker in workers:

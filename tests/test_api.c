@@ -772,6 +772,31 @@ static void api_simulations_over_the_limit_are_refused(void **state)
     assert_int_equal(net.status, 200);
 }
 
+/* Half-open requests take every place of an address, and none for longer than it takes to ask again. */
+static void api_half_open_requests_lock_nobody_out(void **state)
+{
+    (void)state;
+    static const char HALF[] =
+        "POST /v1/txs HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+        "Content-Length: 1000\r\n\r\nhalf";
+    int files[64];
+    for (size_t i = 0; i < 64; i++) {
+        files[i] = dial(server_port(net.server));
+        send_all(files[i], HALF, i % 2 == 0 ? sizeof HALF - 1 : 20);
+    }
+    unsigned tries = 0;
+    do {
+        get("/v1/status");
+        assert_true(++tries < 4000);
+        if (net.status == 0)
+            usleep(1000); /* asks again; without help the places are taken for 10 s */
+    } while (net.status == 0);
+    assert_int_equal(net.status, 200);
+    for (size_t i = 0; i < 64; i++) {
+        close(files[i]);
+    }
+}
+
 static void api_views_answer_older_heights_and_refuse_lost_ones(void **state)
 {
     (void)state;
@@ -820,6 +845,7 @@ int main(void)
         cmocka_unit_test(api_streams_resume_without_gap_or_repeat),
         cmocka_unit_test(api_streams_over_the_limit_are_refused),
         cmocka_unit_test(api_simulations_over_the_limit_are_refused),
+        cmocka_unit_test(api_half_open_requests_lock_nobody_out),
         cmocka_unit_test(api_views_answer_older_heights_and_refuse_lost_ones),
         cmocka_unit_test(metrics_name_routes_by_template_only),
     };

@@ -1,4 +1,6 @@
 /* What the parts of the store answer when there is no more: address space, heap, nodes, memory. */
+#include <stdio.h>
+
 #include "apply/heap.h"
 #include "apply/proof.h"
 #include "apply/store_internal.h"
@@ -266,6 +268,29 @@ static struct store *some_store(void)
 }
 
 /* Everything is as it was: the records, and the root that they give. */
+static size_t maps_count(void)
+{
+    size_t count = 0;
+    FILE *file = fopen("/proc/self/maps", "re");
+    assert_non_null(file);
+    for (int c; (c = fgetc(file)) != EOF;) {
+        count += c == '\n';
+    }
+    fclose(file);
+    return count;
+}
+
+static void store_gives_its_address_space_back(void **state)
+{
+    (void)state;
+    store_close(some_store());
+    size_t before = maps_count();
+    for (unsigned i = 0; i < 30; i++) {
+        store_close(some_store());
+    }
+    assert_in_range(maps_count(), 0, before + 15); /* the allocator's own; a store has several */
+}
+
 static void expect_unchanged(struct store *store, const uint8_t before[HASH_BYTES])
 {
     uint8_t root[HASH_BYTES];
@@ -410,6 +435,7 @@ int main(void)
         cmocka_unit_test(tree_without_address_space_leaves_nothing_behind),
         cmocka_unit_test(tree_fold_refuses_paths_that_do_not_ascend),
         cmocka_unit_test(store_without_memory_says_so_at_each_step),
+        cmocka_unit_test(store_gives_its_address_space_back),
         cmocka_unit_test(store_whose_arrays_are_used_up_says_so_and_stays_as_it_was),
         cmocka_unit_test(store_whose_tree_is_full_gives_no_root_and_no_proof),
         cmocka_unit_test(store_never_takes_one_record_for_another),

@@ -163,8 +163,24 @@ static void status_names_are_lower_case_and_texts_exist(void **state)
     STATUS_LIST(X)
 #undef X
     assert_string_equal(status_name((enum status)9999), "unknown_status");
+    assert_string_equal(status_text((enum status)9999), "unknown status");
+    /* The numbers have no gaps. */
+    unsigned numbers = 0;
+    while (strcmp(status_name((enum status)numbers), "unknown_status") != 0)
+        numbers++;
+#define X(upper, lower, number, text) assert_true(number < numbers);
+    STATUS_LIST(X)
+#undef X
+    assert_string_equal(status_text((enum status)numbers), "unknown status");
     assert_int_equal(status_from_errno(ENOSPC), STATUS_NO_SPACE);
     assert_int_equal(status_from_errno(EIO), STATUS_IO);
+    assert_int_equal(status_from_errno(0), STATUS_OK);
+    assert_int_equal(status_from_errno(EDQUOT), STATUS_NO_SPACE);
+    assert_int_equal(status_from_errno(ENOENT), STATUS_NOT_FOUND);
+    assert_int_equal(status_from_errno(EEXIST), STATUS_EXISTS);
+    assert_int_equal(status_from_errno(ENOMEM), STATUS_NO_MEMORY);
+    assert_int_equal(status_from_errno(EACCES), STATUS_PERMISSION);
+    assert_int_equal(status_from_errno(EPERM), STATUS_PERMISSION);
 }
 
 int main(void)

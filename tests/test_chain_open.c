@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "log/index.h"
+
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
 
 static void chain_cuts_every_truncation_beyond_the_hint(void **state)
@@ -360,6 +362,62 @@ static void chain_discard_keeps_the_cut_bytes(void **state)
                      STATUS_NOT_FOUND);
 }
 
+/* One byte decides: the longest folder works, and one more is refused before anything is done. */
+static void chain_paths_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    char dir[IO_PATH_MAX + 8];
+    const size_t most = IO_PATH_MAX - SEGMENT_NAME_MAX - 1;
+    for (size_t length = most - 2; length < sizeof dir - 1; length++) {
+        struct chain *chain;
+        struct chain_opened opened;
+        struct chain_reader *reader;
+        struct tx_index *index;
+        memset(dir, 'd', length);
+        dir[length] = 0;
+        uint64_t before = disk_hash(fixture.disk);
+        enum status wanted = length <= most ? STATUS_OK : STATUS_RANGE;
+        enum status status = chain_open(&chain, &fixture.io, dir, LOG_CHAIN_ID, NULL, &opened);
+        assert_int_equal(status, wanted);
+        if (status == STATUS_OK) {
+            OK(log_append_block(chain, &fixture.blocks, FIXTURE_SEGMENT_BYTES));
+            OK(log_append_sides(chain, &fixture.blocks));
+            OK(chain_settle(chain));
+            chain_close(chain);
+        }
+        status = chain_reader_open(&reader, &fixture.io, dir, LOG_CHAIN_ID);
+        assert_int_equal(status, wanted);
+        if (status == STATUS_OK) chain_reader_close(reader);
+        status = index_open(&index, &fixture.io, dir, LOG_CHAIN_ID);
+        assert_int_equal(status, wanted);
+        if (status == STATUS_OK) index_close(index);
+        if (wanted != STATUS_OK) assert_int_equal(disk_hash(fixture.disk), before);
+    }
+    chain_close(NULL);
+    chain_reader_close(NULL);
+    index_close(NULL);
+    head_close(NULL);
+}
+
+/* Receipts and events of blocks that are not there, or no longer: named, and where. */
+static void chain_verify_finds_sides_of_blocks_that_are_missing(void **state)
+{
+    (void)state;
+    struct chain_report report;
+    char path[IO_PATH_MAX];
+    const uint8_t *bytes;
+    size_t count;
+    fixture_write(FIXTURE_COUNT, false);
+    fixture_file_name(SEGMENT_CHAIN, fixture_newest_segment(), path);
+    assert_true(disk_file(fixture.disk, path, &bytes, &count));
+    disk_put(fixture.disk, path, bytes, SEGMENT_HEADER_BYTES + 100); /* torn in its first entry */
+    enum status status = chain_verify(&fixture.io, FIXTURE_DIR, LOG_CHAIN_ID, &report);
+    assert_int_equal(status, STATUS_CORRUPT);
+    assert_int_not_equal(report.fault_kind, SEGMENT_CHAIN);
+    assert_int_equal(report.fault_segment, fixture_newest_segment());
+    assert_string_equal(report.fault, "no such block");
+}
+
 static void put_note(const char *path)
 {
     OK(io_write_file(&fixture.io, path, (const uint8_t *)"x", 1));
@@ -500,6 +558,8 @@ int main(void)
         CLAIM(chain_sides_are_cut_and_written_again_the_same),
         CLAIM(chain_sides_ahead_of_the_blocks_are_cut),
         CLAIM(chain_discard_keeps_the_cut_bytes),
+        CLAIM(chain_paths_that_do_not_fit_are_refused),
+        CLAIM(chain_verify_finds_sides_of_blocks_that_are_missing),
         CLAIM(chain_discard_numbers_its_runs_and_says_when_there_are_no_more),
         CLAIM(chain_discard_needs_neither_sides_nor_a_head),
         CLAIM(chain_discard_and_open_take_tails_longer_than_a_buffer),

@@ -131,6 +131,36 @@ static void head_refuses_a_slot_in_the_wrong_place(void **state)
     assert_int_equal(head_decode(bytes, sizeof bytes - 1, CHAIN_ID, &found), STATUS_NOT_FOUND);
 }
 
+/* Each field by itself, behind a checksum that fits. */
+static void head_refuses_a_slot_that_no_writer_makes(void **state)
+{
+    (void)state;
+    enum { SUM_AT = 168 };
+    static const struct {
+        size_t at;
+        uint8_t flip;
+    } CASES[] = {
+        {0, 1},   {7, 1},  /* magic */
+        {8, 1},   {9, 1},  /* version */
+        {10, 1},  {15, 1}, /* reserved */
+        {16, 8},           /* generation 0 */
+        {16, 1},           /* one of the other slot */
+        {103, 1},          /* a state above the blocks */
+        {176, 1}, {HEAD_SLOT_BYTES - 1, 1},
+    };
+    uint8_t bytes[FILE_BYTES];
+    struct head head = {.generation = 8, .mark = mark_of(9), .root_height = 9}, found;
+    for (size_t i = 0; i <= sizeof CASES / sizeof CASES[0]; i++) {
+        uint8_t *slot = bytes + HEAD_SLOT_BYTES;
+        memset(bytes, 0, sizeof bytes);
+        head_encode(&head, CHAIN_ID, slot);
+        if (i > 0) slot[CASES[i - 1].at] ^= CASES[i - 1].flip;
+        store_u64(slot + SUM_AT, checksum64(slot, SUM_AT, HEAD_SLOT_BYTES));
+        enum status status = head_decode(bytes, sizeof bytes, CHAIN_ID, &found);
+        if ((status == STATUS_OK) != (i == 0)) fail_msg("case %zu: %s", i, status_name(status));
+    }
+}
+
 static void head_bytes_do_not_depend_on_what_the_buffer_held(void **state)
 {
     (void)state;
@@ -231,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(head_falls_back_to_the_older_slot_for_every_rotten_byte,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(head_refuses_a_slot_in_the_wrong_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(head_refuses_a_slot_that_no_writer_makes, setup, teardown),
         cmocka_unit_test_setup_teardown(head_bytes_do_not_depend_on_what_the_buffer_held, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(head_refuses_a_path_that_does_not_fit, setup, teardown),

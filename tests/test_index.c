@@ -575,6 +575,10 @@ static void index_says_not_found(void **state)
     struct tx_index *index = open_index();
     struct chain_buffer buffer = {0};
     struct index_found found;
+    struct index_candidate none[INDEX_CANDIDATES_MAX];
+    size_t places;
+    OK(index_candidates(index, txs[0].id, none, &places)); /* nothing is known yet */
+    assert_int_equal(places, 0);
     OK(index_rebuild(index, reader));
     for (unsigned i = 0; i < 2000; i++) {
         uint8_t id[HASH_BYTES] = {(uint8_t)(i * 7), (uint8_t)i, (uint8_t)(i >> 8), 3, 4, 5, 6, 7};

@@ -12,15 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
-#include <poll.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log/io.h"
@@ -94,14 +91,8 @@ int open(const char *path, int flags, ...)
     return fails(CALL_NAME) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
-static _Atomic bool syncs_wait, sync_waits;
-
 int fdatasync(int file)
 {
-    sync_waits = syncs_wait;
-    while (syncs_wait) {
-        (void)sched_yield();
-    }
     kernel.syncs += kernel.watched;
     return fails(CALL_SYNC) ? -1 : (int)syscall(SYS_fdatasync, file);
 }
@@ -155,88 +146,6 @@ unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cq
         cqes[i]->res = kernel.error > 0 ? -kernel.error : (int)cut((size_t)cqes[i]->res);
     }
     return count;
-}
-
-/* Entering the kernel fails as a whole; what was handed over stays. */
-static int enter_error;
-
-int io_uring_submit_and_get_events(struct io_uring *ring)
-{
-    static int (*next)(struct io_uring *);
-    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "io_uring_submit_and_get_events");
-    return enter_error != 0 ? -enter_error : next(ring);
-}
-
-int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **first,
-                                     unsigned wanted, struct __kernel_timespec *limit,
-                                     sigset_t *mask)
-{
-    static int (*next)(struct io_uring *, struct io_uring_cqe **, unsigned,
-                       struct __kernel_timespec *, sigset_t *);
-    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "io_uring_submit_and_wait_timeout");
-    return enter_error != 0 ? -enter_error : next(ring, first, wanted, limit, mask);
-}
-
-/* What a kernel says to the flags of a ring, and waiting. */
-static struct {
-    unsigned calls, entries, flags[4];
-    int answers[2]; /* 0: the real one */
-    unsigned features_less;
-} ring_setup;
-
-int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
-{
-    static int (*next)(unsigned, struct io_uring *, unsigned);
-    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "io_uring_queue_init");
-    unsigned call = ring_setup.calls++;
-    ring_setup.entries = entries;
-    if (call < 4) ring_setup.flags[call] = flags;
-    if (call < 2 && ring_setup.answers[call] != 0) return -ring_setup.answers[call];
-    int result = next(entries, ring, flags);
-    if (result == 0) ring->features &= ~ring_setup.features_less;
-    return result;
-}
-
-/* What the file system says of direct transfers. */
-static struct {
-    bool says;
-    unsigned mask, offset_align, mem_align;
-    int error;
-} direct;
-
-int statx(int folder, const char *path, int flags, unsigned mask, struct statx *out)
-{
-    if (!direct.says) return (int)syscall(SYS_statx, folder, path, flags, mask, out);
-    memset(out, 0, sizeof *out);
-    out->stx_mask = direct.mask;
-#ifdef STATX_DIOALIGN
-    out->stx_dio_offset_align = direct.offset_align;
-    out->stx_dio_mem_align = direct.mem_align;
-#endif
-    errno = direct.error;
-    return direct.error != 0 ? -1 : 0;
-}
-
-static int poll_error;
-
-int ppoll(struct pollfd *files, nfds_t count, const struct timespec *limit, const sigset_t *mask)
-{
-    static int (*next)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
-    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "ppoll");
-    if (poll_error == 0) return next(files, count, limit, mask);
-    errno = poll_error;
-    return -1;
-}
-
-/* A clock of which each look costs a microsecond; 0: the real one. */
-static _Atomic int64_t clock_us;
-
-int clock_gettime(clockid_t clock, struct timespec *now)
-{
-    if (clock_us == 0) return (int)syscall(SYS_clock_gettime, clock, now);
-    int64_t us = clock_us++;
-    *now = (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
-    return 0;
 }
 
 /* ---- the script ---- */
@@ -441,192 +350,6 @@ static void sync_is_not_repeated_after_a_failure(void **state)
     io_deinit(&io);
 }
 
-static void uring_tells_a_failing_entry_unless_it_passes(void **state)
-{
-    (void)state;
-    static const int PASSING[] = {ETIME, EINTR, EAGAIN, EBUSY}, FAILING[] = {EIO, EBADF, ENOMEM};
-    struct io io;
-    struct io_op *done;
-    size_t done_count;
-    enum status status = io_uring_init(&io, 8);
-    if (status == STATUS_UNSUPPORTED) skip();
-    OK(status);
-    for (int64_t limit_us = 0; limit_us <= 1000; limit_us += 1000) {
-        for (size_t i = 0; i < sizeof PASSING / sizeof PASSING[0]; i++) {
-            enter_error = PASSING[i];
-            OK(io_poll(&io, limit_us, &done, 1, &done_count));
-            assert_int_equal(done_count, 0);
-        }
-        for (size_t i = 0; i < sizeof FAILING / sizeof FAILING[0]; i++) {
-            enter_error = FAILING[i];
-            status = io_poll(&io, limit_us, &done, 1, &done_count);
-            assert_int_equal(status, status_from_errno(FAILING[i]));
-        }
-        enter_error = 0;
-        OK(io_poll(&io, limit_us, &done, 1, &done_count));
-    }
-    io_deinit(&io);
-}
-
-/* The ring with the least work for this process, else the plain one, else none. */
-static void uring_takes_the_best_ring_that_the_kernel_permits(void **state)
-{
-    (void)state;
-    static const unsigned BEST = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
-                                 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-    static const struct {
-        int answers[2];
-        unsigned features_less, calls;
-        enum status status;
-    } CASES[] = {
-        {{0, 0}, 0, 1, STATUS_OK},
-        {{EINVAL, 0}, 0, 2, STATUS_OK},
-        {{EINVAL, EINVAL}, 0, 2, STATUS_UNSUPPORTED},
-        {{EINVAL, ENOSYS}, 0, 2, STATUS_UNSUPPORTED},
-        {{ENOSYS, 0}, 0, 1, STATUS_UNSUPPORTED},
-        {{EPERM, 0}, 0, 1, STATUS_UNSUPPORTED},
-        {{EACCES, 0}, 0, 1, STATUS_UNSUPPORTED},
-        {{ENOMEM, 0}, 0, 1, STATUS_NO_MEMORY},
-        {{EIO, 0}, 0, 1, STATUS_IO},
-        {{0, 0}, IORING_FEAT_EXT_ARG, 1, STATUS_UNSUPPORTED},
-    };
-    struct io io;
-    enum status status = io_uring_init(&io, 8);
-    if (status == STATUS_UNSUPPORTED) skip();
-    io_deinit(&io);
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        memset(&ring_setup, 0, sizeof ring_setup);
-        memcpy(ring_setup.answers, CASES[i].answers, sizeof ring_setup.answers);
-        ring_setup.features_less = CASES[i].features_less;
-        assert_int_equal(io_uring_init(&io, 8), CASES[i].status);
-        assert_int_equal(ring_setup.calls, CASES[i].calls);
-        assert_int_equal(ring_setup.entries, 9);
-        assert_int_equal(ring_setup.flags[0], BEST);
-        if (ring_setup.calls == 2) assert_int_equal(ring_setup.flags[1], IORING_SETUP_R_DISABLED);
-        if (CASES[i].status == STATUS_OK) io_deinit(&io);
-        memset(&ring_setup, 0, sizeof ring_setup);
-        /* Where there is no ring for whatever reason but a shortage, the plain calls do. */
-        memcpy(ring_setup.answers, CASES[i].answers, sizeof ring_setup.answers);
-        ring_setup.features_less = CASES[i].features_less;
-        bool plain = CASES[i].status == STATUS_UNSUPPORTED;
-        status = io_auto_init(&io, 8);
-        assert_int_equal(status, plain ? STATUS_OK : CASES[i].status);
-        if (status != STATUS_OK) continue;
-        assert_string_equal(io.driver->name, plain ? "posix" : "uring");
-        io_deinit(&io);
-    }
-    memset(&ring_setup, 0, sizeof ring_setup);
-}
-
-/* Where the file system does not say how transfers must lie, or says what fits, they are direct. */
-static void open_is_direct_where_the_alignment_fits(void **state)
-{
-    (void)state;
-#ifdef STATX_DIOALIGN
-    static const struct {
-        unsigned mask, offset_align, mem_align;
-        int error;
-        bool direct;
-    } CASES[] = {
-        {STATX_DIOALIGN, 512, 512, 0, true},
-        {STATX_DIOALIGN, IO_ALIGN, IO_ALIGN, 0, true},
-        {STATX_DIOALIGN, 0, 0, 0, false},
-        {STATX_DIOALIGN, 2 * IO_ALIGN, 512, 0, false},
-        {STATX_DIOALIGN, 512, 2 * IO_ALIGN, 0, false},
-        {0, 0, 0, 0, true},
-        {0, 2 * IO_ALIGN, 2 * IO_ALIGN, 0, true},
-        {STATX_DIOALIGN, 0, 0, ENOSYS, true},
-    };
-    struct io io;
-    int file;
-    OK(io_posix_init(&io, 8));
-    OK(io_open(&io, path_of("d/b"), IO_OPEN_CREATE | IO_OPEN_WRITE, &file));
-    int flags = fcntl(file, F_GETFL);
-    bool can = flags >= 0 && fcntl(file, F_SETFL, flags | O_DIRECT) == 0;
-    OK(io_close(&io, file));
-    for (size_t i = 0; can && i < sizeof CASES / sizeof CASES[0]; i++) {
-        direct.says = true;
-        direct.mask = CASES[i].mask;
-        direct.offset_align = CASES[i].offset_align;
-        direct.mem_align = CASES[i].mem_align;
-        direct.error = CASES[i].error;
-        enum status status = io_open(&io, path_of("d/b"), IO_OPEN_WRITE | IO_OPEN_DIRECT, &file);
-        direct.says = false;
-        OK(status);
-        assert_int_equal(io_file_is_direct(&io, file), CASES[i].direct);
-        OK(io_close(&io, file));
-        OK(io_open(&io, path_of("d/b"), IO_OPEN_WRITE, &file));
-        assert_false(io_file_is_direct(&io, file));
-        OK(io_close(&io, file));
-    }
-    io_deinit(&io);
-    if (!can) skip();
-#endif
-}
-
-static void posix_tells_a_failing_wait_unless_it_was_interrupted(void **state)
-{
-    (void)state;
-    struct io io;
-    struct io_op *done;
-    size_t done_count;
-    OK(io_posix_init(&io, 8));
-    poll_error = EINTR;
-    OK(io_poll(&io, 1000, &done, 1, &done_count));
-    assert_int_equal(done_count, 0);
-    poll_error = EINVAL;
-    assert_int_equal(io_poll(&io, 1000, &done, 1, &done_count), status_from_errno(EINVAL));
-    poll_error = ENOMEM;
-    assert_int_equal(io_poll(&io, -1, &done, 1, &done_count), STATUS_NO_MEMORY);
-    poll_error = 0;
-    OK(io_poll(&io, 1000, &done, 1, &done_count));
-    io_deinit(&io);
-}
-
-/* The loop looks out for the journal's write for a while; when it takes longer, the time limit holds. */
-static void poll_ends_at_its_limit_while_the_journal_is_written(void **state)
-{
-    (void)state;
-    static uint8_t bytes[4096];
-    for (int uring = 0; uring < 2; uring++) {
-        struct io io;
-        struct io_op *done;
-        size_t done_count;
-        int file;
-        enum status status = uring ? io_uring_init(&io, 8) : io_posix_init(&io, 8);
-        if (status == STATUS_UNSUPPORTED) continue;
-        OK(status);
-        OK(io_open(&io, path_of("d/b"), IO_OPEN_CREATE | IO_OPEN_WRITE, &file));
-        struct io_op op = {.kind = IO_WRITE_SYNC,
-                           .lane = IO_LANE_JOURNAL,
-                           .file = file,
-                           .buffer = bytes,
-                           .count = sizeof bytes};
-        syncs_wait = true;
-        sync_waits = false;
-        OK(io_submit(&io, &op));
-        while (!sync_waits) {
-            (void)sched_yield();
-        }
-        for (int64_t limit_us = 0; limit_us <= 20000; limit_us = 10 * limit_us + 1) {
-            const int64_t start_us = INT64_C(1000000000);
-            clock_us = start_us;
-            OK(io_poll(&io, limit_us, &done, 1, &done_count));
-            assert_int_equal(done_count, 0);
-            assert_in_range(clock_us - start_us, 0, limit_us + 4); /* looks at the clock */
-            clock_us = 0;
-        }
-        syncs_wait = false;
-        while (done_count == 0) {
-            OK(io_poll(&io, PATIENCE_US, &done, 1, &done_count));
-        }
-        assert_ptr_equal(done, &op);
-        OK(op.status);
-        OK(io_close(&io, file));
-        io_deinit(&io);
-    }
-}
-
 static int make_folder(void **state)
 {
     (void)state;
@@ -651,11 +374,6 @@ int main(void)
         cmocka_unit_test(posix_absorbs_or_answers_each_failing_call),
         cmocka_unit_test(uring_absorbs_or_answers_each_failing_call),
         cmocka_unit_test(sync_is_not_repeated_after_a_failure),
-        cmocka_unit_test(uring_tells_a_failing_entry_unless_it_passes),
-        cmocka_unit_test(uring_takes_the_best_ring_that_the_kernel_permits),
-        cmocka_unit_test(open_is_direct_where_the_alignment_fits),
-        cmocka_unit_test(posix_tells_a_failing_wait_unless_it_was_interrupted),
-        cmocka_unit_test(poll_ends_at_its_limit_while_the_journal_is_written),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

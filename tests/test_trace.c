@@ -216,6 +216,104 @@ static void trace_refuses_malformed_levels_whole(void **state)
     finish();
 }
 
+static void trace_takes_module_names_of_a_form(void **state)
+{
+    (void)state;
+    char longest[TRACE_MODULE_BYTES_MAX + 16], many[TRACE_MODULES_MAX * 8 + 32], *at = many;
+    start(TRACE_FORMAT_LOGFMT, "error");
+    for (size_t count = 1; count <= TRACE_MODULE_BYTES_MAX + 1; count++) {
+        memset(longest, 'a', count);
+        strcpy(longest + count, "=debug");
+        bool fits = count <= TRACE_MODULE_BYTES_MAX;
+        assert_int_equal(trace_parse_levels(longest), fits ? STATUS_OK : STATUS_USAGE);
+    }
+    for (unsigned c = 1; c < 0x100; c++) {
+        const char spec[] = {'m', (char)c, '=', 'i', 'n', 'f', 'o', 0};
+        bool good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+        assert_int_equal(trace_parse_levels(spec), good ? STATUS_OK : STATUS_USAGE);
+        const char name[] = {'m', (char)c, 0};
+        if (!good) assert_int_equal(trace_set_level(name, TRACE_INFO), STATUS_USAGE);
+    }
+    assert_int_equal(trace_set_level("", TRACE_INFO), STATUS_USAGE);
+    for (unsigned i = 0; i <= TRACE_MODULES_MAX; i++) {
+        at += sprintf(at, "%sa=warn", i > 0 ? "," : "");
+        enum status status = trace_parse_levels(many);
+        assert_int_equal(status, i < TRACE_MODULES_MAX ? STATUS_OK : STATUS_USAGE);
+    }
+    /* One name that begins like another is another. */
+    assert_int_equal(trace_set_levels("error,long=debug,longer=warn"), STATUS_OK);
+    assert_true(trace_enabled(TRACE_DEBUG, "long"));
+    assert_false(trace_enabled(TRACE_INFO, "longer"));
+    assert_false(trace_enabled(TRACE_WARN, "lo"));
+    assert_true(trace_enabled(TRACE_WARN, "longer"));
+    finish();
+}
+
+/* The line of one event on a terminal. */
+static const char *terminal_line(enum trace_format format)
+{
+    int outer = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+    assert_true(outer >= 0 && grantpt(outer) == 0 && unlockpt(outer) == 0);
+    int inner = open(ptsname(outer), O_RDWR | O_NOCTTY);
+    assert_true(inner >= 0);
+    assert_int_equal(trace_init(format, "info", inner), STATUS_OK);
+    TRACE(WARN, "api", "http", "odd", trace_string("a", "b"));
+    ssize_t count = read(outer, text, sizeof text - 1);
+    assert_true(count > 0);
+    text[count] = 0;
+    close(inner);
+    close(outer);
+    assert_int_equal(trace_init(TRACE_FORMAT_LOGFMT, "off", STDERR_FILENO), STATUS_OK);
+    return text;
+}
+
+static void trace_colours_a_terminal_that_can_and_may(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *term, *no_colour; /* NULL: not set */
+        enum trace_format format;
+        bool terminal, colour;
+    } CASES[] = {
+        {"xterm", NULL, TRACE_FORMAT_AUTO, true, true},
+        {NULL, NULL, TRACE_FORMAT_AUTO, true, true},
+        {"xterm", "", TRACE_FORMAT_AUTO, true, true},
+        {"xterm", "1", TRACE_FORMAT_AUTO, true, false},
+        {"dumb", NULL, TRACE_FORMAT_AUTO, true, false},
+        {"xterm", NULL, TRACE_FORMAT_TERMINAL, true, true},
+        {"xterm", NULL, TRACE_FORMAT_LOGFMT, false, false},
+    };
+    const char *term = getenv("TERM");
+    char *kept = term ? strdup(term) : NULL;
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        if (CASES[i].term)
+            setenv("TERM", CASES[i].term, 1);
+        else
+            unsetenv("TERM");
+        if (CASES[i].no_colour)
+            setenv("NO_COLOR", CASES[i].no_colour, 1);
+        else
+            unsetenv("NO_COLOR");
+        const char *line = terminal_line(CASES[i].format);
+        assert_int_equal(strstr(line, "WARN ") != NULL, CASES[i].terminal);
+        assert_int_equal(strstr(line, "\033[33mWARN \033[0m api/http") != NULL, CASES[i].colour);
+        assert_int_equal(strchr(line, '\033') != NULL, CASES[i].colour);
+        assert_int_equal(strstr(line, "level=warn") != NULL, !CASES[i].terminal);
+    }
+    unsetenv("NO_COLOR");
+    if (kept)
+        setenv("TERM", kept, 1);
+    else
+        unsetenv("TERM");
+    free(kept);
+    /* Asked for where there is no terminal, the form is one, without colour. */
+    start(TRACE_FORMAT_TERMINAL, "info");
+    TRACE(WARN, "api", "http", "odd", trace_string("a", "b"));
+    const char *line = finish();
+    assert_non_null(strstr(line, " WARN  api/http"));
+    assert_null(strchr(line, '\033'));
+}
+
 static int evaluated;
 
 static uint64_t evaluate(void)
@@ -308,6 +406,8 @@ int main(void)
         cmocka_unit_test(trace_line_is_bounded_and_says_what_is_missing),
         cmocka_unit_test(trace_levels_hold_for_each_module),
         cmocka_unit_test(trace_refuses_malformed_levels_whole),
+        cmocka_unit_test(trace_takes_module_names_of_a_form),
+        cmocka_unit_test(trace_colours_a_terminal_that_can_and_may),
         cmocka_unit_test(trace_skips_fields_of_unwanted_events),
         cmocka_unit_test(trace_auto_is_logfmt_without_a_terminal),
         cmocka_unit_test(trace_counts_lines_that_a_full_pipe_refused),
