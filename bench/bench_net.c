@@ -11,6 +11,9 @@
  *               message delays (gossip, then proposal and votes twice), two syncs, and the signature work of two
  *               rounds of all validators shared by the cores, each measured in this run. Before the answer the node
  *               also makes the chain log and its head durable: two more syncs, which the reference does not have.
+ *   blocks      blocks a second when each carries next to nothing and none waits for company: a network of its own with
+ *               consensus.gather 0. Reference: the consensus signatures of a round, made and checked by all validators
+ *               on these cores and nothing else.
  *   finality    at half of the load measured
  *   overload    ten times the load measured: memory, the longest time without a block, recovery
  */
@@ -156,6 +159,32 @@ static void light(struct wire *wire, uint64_t count)
     bench_report(&bench, "light_p99", "ms", "p50", &tail, BENCH_AT_MOST, GOAL_TAIL);
 }
 
+/* ---- blocks that carry next to nothing ---- */
+
+static void blocks(uint64_t transactions)
+{
+    static struct bench_rounds rounds;
+    struct wire wire;
+    bench_must("net", wire_open(&wire, rig_port[0]));
+    struct rig_frames frames = {.count = transactions, .payees = 1};
+    rig_sign(&wire, &frames);
+    double bound = 2 * RIG_CORES / (signature_work(rig_nodes) * rig_nodes);
+    uint64_t total = rig_ask(&wire, "/v1/status", "tx_total");
+    uint64_t height = rig_ask(&wire, "/v1/status", "height");
+    struct offer run = {.frames = &frames, .count = transactions, .batch = 1};
+    run.begin = bench_seconds();
+    offer_post(&run, 8);
+    offer_wait(total + transactions);
+    double taken = bench_seconds() - run.begin;
+    height = rig_ask(&wire, "/v1/status", "height") - height;
+    free(frames.bytes);
+    wire_close(&wire);
+    bench_round(&rounds, (double)height / taken, bound);
+    bench_report(&bench, "blocks", "block/s", "consensus signatures", &rounds, BENCH_AT_LEAST, 0);
+    bench_round(&rounds, (double)transactions / (double)height, 1);
+    bench_report(&bench, "blocks_txs", "tx/block", "one", &rounds, BENCH_AT_LEAST, 0);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t validators = 4, transactions = 20000, half = 10, lights = 300, seconds = 120;
@@ -167,13 +196,16 @@ int main(int argc, char **argv)
     bench_options(&bench, argc, argv, options, 5);
     struct wire wire;
     bench_must("net", hash_init());
-    rig_start((unsigned)validators);
+    rig_start((unsigned)validators, "8ms");
     bench_must("net", wire_open(&wire, rig_port[0]));
     light(&wire, lights);
     double rate = load_throughput(&bench, &wire, transactions, GOAL_RATE);
     double calm_ms = load_finality(&bench, &wire, rate, half);
     load_overload(&bench, &wire, rate, seconds, calm_ms);
     wire_close(&wire);
+    rig_stop();
+    rig_start((unsigned)validators, "0ms");
+    blocks(2000);
     rig_stop();
     return 0;
 }

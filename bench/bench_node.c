@@ -66,7 +66,7 @@ int main(int argc, char **argv)
     bench_options(&bench, argc, argv, options, 4);
     struct wire wire;
     bench_must("node", hash_init());
-    rig_start(1);
+    rig_start(1, "8ms");
     bench_must("node", wire_open(&wire, rig_port[0]));
     double rate = load_throughput(&bench, &wire, transactions, GOAL_RATE);
     double calm_ms = load_finality(&bench, &wire, rate, half);

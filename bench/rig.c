@@ -66,6 +66,7 @@ static void make_network(unsigned validators)
     for (uint32_t i = 0; i < RIG_KEYS; i++, sender++) {
         bench_must("rig", load_key(seed, i, sender->secret, sender->key));
         address_of_key(sender->key, sender->address);
+        sender->nonce = 0;
     }
     terms.chain_tag = chain_tag_of(terms.genesis_id);
 }
@@ -84,7 +85,7 @@ static uint16_t read_port(unsigned at)
     rig_fail("the node does not start");
 }
 
-static pid_t start_node(unsigned at)
+static pid_t start_node(unsigned at, const char *gather)
 {
     char program[512], home[600], trace[600];
     ssize_t count = readlink("/proc/self/exe", program, sizeof program - 16);
@@ -100,7 +101,7 @@ static pid_t start_node(unsigned at)
         int file = open(trace, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
         if (file < 0 || dup2(file, STDERR_FILENO) < 0 || dup2(file, STDOUT_FILENO) < 0) _exit(1);
         execl(program, program, "start", "--home", home, "--api.max-connections-per-ip", "200",
-              (char *)NULL);
+              "--consensus.gather", gather, (char *)NULL);
         _exit(1);
     }
     if (process < 0) rig_fail("no process");
@@ -121,12 +122,12 @@ static void wait_ready(unsigned at)
     rig_fail("a node does not become ready");
 }
 
-void rig_start(unsigned validators)
+void rig_start(unsigned validators, const char *gather)
 {
     make_network(validators);
     params_default(&params); /* what testnet sets differs in times alone */
     for (rig_nodes = 0; rig_nodes < validators; rig_nodes++) {
-        processes[rig_nodes] = start_node(rig_nodes);
+        processes[rig_nodes] = start_node(rig_nodes, gather);
     }
     for (unsigned i = 0; i < rig_nodes; i++) {
         rig_port[i] = read_port(i);

@@ -17,9 +17,9 @@
 extern unsigned rig_nodes;
 extern uint16_t rig_port[RIG_NODES_MAX];
 
-/* rig_start makes the network and waits until the nodes answer. rig_stop ends it in order and removes
+/* rig_start makes the network (`gather`: setting consensus.gather of its nodes) and waits until the nodes answer. rig_stop ends it in order and removes
  * its directory. Whatever fails ends the program and the nodes. */
-void rig_start(unsigned validators);
+void rig_start(unsigned validators, const char *gather);
 void rig_stop(void);
 _Noreturn void rig_fail(const char *what);
 const uint8_t *rig_genesis_id(void);

@@ -61,6 +61,7 @@ struct node_options {
     const struct peers_options *network;
     struct mempool_limits mempool;
     unsigned verify_threads; /* 0..16; 0: signatures are checked by the loop itself */
+    uint64_t gather_us;      /* a body that is not full waits so long after the one before */
     struct node_space_marks space;
     size_t view_bytes_max;
     bool full_checks;

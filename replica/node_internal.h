@@ -27,7 +27,6 @@
 #define NODE_INPUTS_MAX   1024  /* a commit may bring REPLICA_TREE_MAX executions */
 #define NODE_HELD_MAX     16384 /* committed blocks whose journal records are still needed */
 #define NODE_HOUSEKEEP_US 1000000
-#define NODE_GATHER_US    8000  /* between two blocks that are not full */
 #define NODE_EVENTS_MAX   256   /* of the network, handled at once */
 #define NODE_GOSSIP_BYTES 60000 /* transactions of one message to the peers */
 #define NODE_PENDING_MAX                                                                           \

@@ -26,7 +26,7 @@ void node_queue(struct node *node, const struct replica_input *input)
 static uint64_t gather_us(const struct node *node)
 {
     struct mempool_stats pool;
-    uint64_t due = node->gathered_us + NODE_GATHER_US, now = node_steady_us();
+    uint64_t due = node->gathered_us + node->options.gather_us, now = node_steady_us();
     if (!node->body_wanted || now >= due || !mempool_waiting(node->mempool)) return 0;
     mempool_stats(node->mempool, &pool);
     return pool.bytes < node->body_bytes ? due - now : 0;

@@ -204,6 +204,7 @@ static bool try_start(struct machine *machine)
                     .nonce_gap_max = 64,
                     .replace_bump_bps = 1000},
         .full_checks = machine->cluster->options.checks,
+        .gather_us = 8000,
     };
     if (machine->line) {
         machine->signer = sim_line_open(machine->line);

@@ -351,6 +351,7 @@ void sn_open(struct sn_life *life, const struct sn_world *world, struct disk *di
         .verify_threads = 1,
         .full_checks = true,
         .space = world->space,
+        .gather_us = 8000,
     };
     life->status = node_open(&life->node, &options, &life->why);
     if (life->status != STATUS_OK) {

@@ -63,7 +63,7 @@ static void config_names_each_fault_and_its_line(void **state)
          "config.yaml:3: unknown setting api.max_pagesize; did you mean api.max_page_size?"},
         {"config_version: 1\nappi:\n  max_page_size: 5\n",
          "config.yaml:2: unknown section appi; did you mean api?"},
-        {"config_version: 1\nconsensus: {}\n", "config.yaml:2: unknown section consensus"},
+        {"config_version: 1\nstaking: {}\n", "config.yaml:2: unknown section staking"},
         {"config_version: 1\napi:\n  max_page_size: 0\n",
          "config.yaml:3: api.max_page_size: \"0\" is outside 1..500"},
         {"config_version: 1\napi:\n  max_page_size: 1e3\n",

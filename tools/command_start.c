@@ -151,6 +151,7 @@ static enum exit_code open_node(struct start *start)
     options.mempool.bytes_max = config->mempool_max_bytes.number;
     options.mempool.per_sender_max = (uint32_t)config->mempool_per_account.number;
     options.mempool.nonce_gap_max = (uint32_t)config->mempool_nonce_gap.number;
+    options.gather_us = config->consensus_gather.number * 1000;
     const char *why;
     enum status status = node_open(&start->node, &options, &why);
     if (status == STATUS_OK) return EXIT_OK;

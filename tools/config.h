@@ -53,6 +53,8 @@
     X(validator, signer, TEXT, "", 0, 255, "",                                                     \
       "socket of the signer that holds the consensus key, below HOME unless it begins with /; "    \
       "empty: the key is read from HOME")                                                          \
+    X(consensus, gather, MS, "8ms", 0, 1000, "",                                                   \
+      "how long a block that is not full waits for company after the one before; 0: not at all")   \
     X(storage, io_backend, CHOICE, "auto", 0, 0, "auto|uring|posix",                               \
       "how files are written; auto takes io_uring where the kernel permits it")                    \
     X(storage, journal_bytes, BYTES, "128MiB", 16777216, UINT64_C(1) << 36, "",                    \
