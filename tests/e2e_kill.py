@@ -13,20 +13,9 @@ import subprocess
 import sys
 import time
 
-from e2e_lib import Network, check, full
+from e2e_lib import Network, check, full, reported
 
 RESTART_SECONDS_MAX = float(os.environ.get("CAIRN_RESTART_SECONDS", "30"))
-
-
-def reported(path, seen):
-    """Ids that the load generator has seen committed, whole lines only."""
-    if not os.path.exists(path):
-        return []
-    with open(path) as file:
-        lines = [line.strip() for line in file if line.endswith("\n")]
-    fresh = [line for line in lines if line not in seen]
-    seen.update(fresh)
-    return fresh
 
 
 def main():

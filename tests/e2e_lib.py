@@ -29,6 +29,17 @@ def full():
     return os.environ.get("CAIRN_FULL") == "1"
 
 
+def reported(path, seen):
+    """Ids that the load generator has seen committed since the last call, whole lines only."""
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        fresh = [line.strip() for line in file if line.endswith("\n")]
+    fresh = [line for line in fresh if line not in seen]
+    seen.update(fresh)
+    return fresh
+
+
 class Node:
     """One process `cairn start` on a data directory. `enter`: what stands before the command (ip netns exec ...)."""
 

@@ -13,20 +13,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from e2e_lib import Cluster, check, full  # noqa: E402
+from e2e_lib import Cluster, check, full, reported  # noqa: E402
 
 RESTART_SECONDS_MAX = float(os.environ.get("CAIRN_RESTART_SECONDS", "60"))
-
-
-def reported(path, seen):
-    """Ids that the load generator has seen committed, whole lines only."""
-    if not os.path.exists(path):
-        return []
-    with open(path) as file:
-        fresh = [line.strip() for line in file if line.endswith("\n")]
-    fresh = [line for line in fresh if line not in seen]
-    seen.update(fresh)
-    return fresh
 
 
 def wait_lines(path, count, wait=60.0):
