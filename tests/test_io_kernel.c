@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -131,6 +132,17 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     if (!next) *(void **)&next = dlsym(RTLD_NEXT, "pthread_create");
     if (threading.times > 0 && threads_left-- == 0) return threading.error;
     return next(thread, attributes, run, context);
+}
+
+static bool connects_at_once;
+
+int connect(int file, const struct sockaddr *address, socklen_t bytes)
+{
+    int flags = fcntl(file, F_GETFL);
+    if (connects_at_once) (void)fcntl(file, F_SETFL, flags & ~O_NONBLOCK);
+    int result = (int)syscall(SYS_connect, file, address, bytes);
+    if (connects_at_once) (void)fcntl(file, F_SETFL, flags);
+    return result;
 }
 
 static int poll_error;
@@ -393,6 +405,37 @@ static void posix_tells_a_failing_wait_unless_it_was_interrupted(void **state)
     io_deinit(&io);
 }
 
+/* A connection may stand at once, or a little later. */
+static void connection_may_stand_at_once(void **state)
+{
+    (void)state;
+    for (int at_once = 0; at_once < 2; at_once++) {
+        struct io io;
+        struct io_address address;
+        struct io_op *done;
+        size_t count = 0;
+        uint16_t port;
+        int listener;
+        OK(io_posix_init(&io, 8));
+        OK(io_listen("127.0.0.1", 0, &listener, &port));
+        OK(io_address_parse("127.0.0.1", port, &address));
+        struct io_op op = {
+            .kind = IO_CONNECT, .address = address.bytes, .address_bytes = address.count};
+        connects_at_once = at_once == 1;
+        errno = EIO; /* of before */
+        OK(io_submit(&io, &op));
+        connects_at_once = false;
+        while (count == 0) {
+            OK(io_poll(&io, PATIENCE_US, &done, 1, &count));
+        }
+        OK(op.status);
+        assert_true(op.file >= 0);
+        OK(io_close(&io, op.file));
+        OK(io_close(&io, listener));
+        io_deinit(&io);
+    }
+}
+
 /* The loop looks out for the journal's write for a while; when it takes longer, the time limit holds. */
 static void poll_ends_at_its_limit_while_the_journal_is_written(void **state)
 {
@@ -461,6 +504,7 @@ int main(void)
         cmocka_unit_test(calls_tell_what_the_kernel_says),
         cmocka_unit_test(drivers_without_files_or_threads_keep_nothing),
         cmocka_unit_test(posix_tells_a_failing_wait_unless_it_was_interrupted),
+        cmocka_unit_test(connection_may_stand_at_once),
         cmocka_unit_test(poll_ends_at_its_limit_while_the_journal_is_written),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
