@@ -194,8 +194,10 @@ static enum status read_items(struct node *node, struct node_check *check)
     if (system->count == 0) return STATUS_OK;
     check->items = malloc(SYSTEM_RECORDS_MAX * sizeof *check->items);
     if (!check->items) return STATUS_NO_MEMORY;
-    return system_check(node->ledger, check->block.header.epoch, system, check->items,
-                        &check->item_count);
+    enum status status = system_check(node_read_begin(node), check->block.header.epoch, system,
+                                      check->items, &check->item_count);
+    node_read_end(node);
+    return status;
 }
 
 enum status node_check_body(struct node *node, const struct replica_output *output)

@@ -48,7 +48,8 @@ void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_
     slot->height = height;
     slot->known = true;
     memcpy(slot->root, root, HASH_BYTES);
-    slot->epoch_over = ledger_epoch_over(node->ledger, slot->next_set_hash);
+    slot->epoch_over = ledger_epoch_over(node_read_begin(node), slot->next_set_hash);
+    node_read_end(node);
 }
 
 void node_root_tell(const struct node_root *slot, struct replica_input *executed)
@@ -189,9 +190,13 @@ enum status node_commit_block(struct node *node, const struct replica_output *ou
     *executed = (struct replica_input){.kind = INPUT_EXECUTED, .height = output->height};
     TRY(node_fold_block(node, &block, output->id, output->bytes.count, true, true, executed->root));
     node_root_tell(&node->roots[output->height % NODE_ROOTS_KEPT], executed);
+    node_write_begin(node); /* the mempool's lock, too */
     node_branch_committed(node, output->height);
+    node_write_end(node);
     if (block.header.flags & BLOCK_EPOCH_END) {
-        TRY(ledger_chain_epoch(node->ledger, &node->epoch));
+        enum status epoch = ledger_chain_epoch(node_read_begin(node), &node->epoch);
+        node_read_end(node);
+        TRY(epoch);
         executed->next = &node->epoch;
     }
     enum status status =

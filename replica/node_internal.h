@@ -282,7 +282,8 @@ MUST_CHECK enum status node_branch_hold(struct node *node);
 MUST_CHECK enum status node_branch_repeats(struct node *node, const uint8_t id[HASH_BYTES],
                                            uint8_t (*txs)[HASH_BYTES], uint32_t count,
                                            bool *repeats);
-/* node_branch_committed: what stands at or below `height` is committed or orphaned. */
+/* node_branch_committed: what stands at or below `height` is committed or orphaned. Under the exclusive
+ * lock. */
 void node_branch_committed(struct node *node, uint64_t height);
 void node_branch_free(struct node *node);
 

@@ -231,7 +231,9 @@ static void receive_evidence(struct node *node, uint32_t peer, struct bytes byte
         blame(node, peer, "evidence that is not canonical");
         return;
     }
-    switch (ledger_evidence(node->ledger, &evidence)) {
+    enum outcome outcome = ledger_evidence(node_read_begin(node), &evidence);
+    node_read_end(node);
+    switch (outcome) {
     case OUTCOME_OK: keep_evidence(node, &evidence); break;
     case OUTCOME_EVIDENCE_INVALID: blame(node, peer, "evidence that proves nothing"); break;
     default: break; /* known, or too old by now */
