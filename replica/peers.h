@@ -33,6 +33,8 @@
 /* Operations in flight, at most: room that io_*_init is asked for. */
 #define PEERS_OPS_MAX 545
 
+#define PEERS_HELD_MAX ((size_t)128 << 20)
+
 struct peer_address {
     char host[64]; /* numeric IPv4 or IPv6 */
     uint16_t port;
@@ -56,6 +58,9 @@ struct peers_options {
     size_t seed_count;
     unsigned max_inbound, max_outbound, per_address_max;
     size_t message_bytes_max[NET_URGENCIES];
+    /* Halves of messages that strangers may hold here, all together; 0: PEERS_HELD_MAX. Beyond it the one who
+     * holds most leaves. Validators and persistent peers do not count: they are few. */
+    size_t held_bytes_max;
     const char *book_path; /* NULL: not saved; borrowed for the life of the driver */
     uint64_t random;       /* seeds jitter and the choice of addresses */
     bool (*is_validator)(void *context, const uint8_t consensus_key[32]); /* now; NULL: nobody is */

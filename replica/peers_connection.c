@@ -168,10 +168,37 @@ void connection_greet(struct connection *connection, int file)
 {
     connection->state = CONNECTION_GREETS;
     connection->file = file;
+    connection->held_bytes = 0;
     connection->due_us = connection->peers->now_us + GREET_US;
     connection->peers->stale = true;
     connection_send(connection);
     if (connection->state == CONNECTION_GREETS) connection_receive(connection);
+}
+
+/* hold_less: what strangers hold together has a bound, whatever each of them may (link.h). */
+static void hold_less(struct peers *peers)
+{
+    struct connection *most = NULL;
+    size_t sum = 0;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        struct connection *one = &peers->connection[i];
+        if (one->state != CONNECTION_UP || one->held_bytes == 0 || admit_has_rank(one)) continue;
+        sum += one->held_bytes;
+        if (!most || one->held_bytes > most->held_bytes) most = one;
+    }
+    size_t max = peers->options.held_bytes_max ? peers->options.held_bytes_max : PEERS_HELD_MAX;
+    if (sum <= max) return;
+    connection_end(most, STATUS_FULL, "it holds too much"); /* which is no fault of one alone */
+}
+
+/* note_held looks at the sum only when a connection holds more than before by a frame's worth. */
+static void note_held(struct connection *connection)
+{
+    struct link_stats stats;
+    link_stats(connection->link, &stats);
+    bool grown = stats.held_bytes > connection->held_bytes;
+    connection->held_bytes = stats.held_bytes;
+    if (grown && connection->state == CONNECTION_UP) hold_less(connection->peers);
 }
 
 /* link_receive takes the next bytes; a failure ends the connection. */
@@ -182,7 +209,10 @@ static bool connection_feed(struct connection *connection)
         link_receive(connection->link, connection->in + connection->in_used, left, &used);
     assert(used <= left);
     connection->in_used += used;
-    if (status == STATUS_OK) return true;
+    if (status == STATUS_OK) {
+        note_held(connection);
+        return connection->state != CONNECTION_ENDS;
+    }
     bool was_up = connection->state == CONNECTION_UP;
     if (status == STATUS_EXISTS && connection->target != NULL) connection->target->self = true;
     if (status == STATUS_EXISTS) {

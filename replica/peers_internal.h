@@ -64,6 +64,7 @@ struct connection {
     struct link *link;
     uint8_t *in, *out; /* [BUFFER_BYTES] */
     size_t in_count, in_used;
+    size_t held_bytes;          /* of messages that have not come whole */
     struct io_op receive, send; /* send: of IO_CONNECT too */
 };
 

@@ -441,6 +441,35 @@ static void a_slow_reader_costs_a_bounded_queue_and_gets_votes_first(void **stat
     assert_true(info.link.queued_bytes > 2 << 20);
 }
 
+/* Half of a message each, together too much: the one who holds most leaves. A validator's do not count. */
+static void what_strangers_hold_together_is_bounded(void **state)
+{
+    struct world *world = *state;
+    uint8_t *bytes = calloc(1, 1 << 20);
+    bytes[0] = 6;
+    struct peers_options options = world_options(world, 0);
+    options.held_bytes_max = 400 << 10;
+    world_open(world, 0, &options);
+    make_validator(world, 61);
+    struct world_stranger *member = world_come(world, 0, "127.0.0.5", 61, true);
+    struct world_stranger *stranger = world_come(world, 0, "127.0.0.6", 60, false);
+    while (world->node[0].up < 2)
+        world_turn(world);
+    stranger_says(member, NET_BLOCKS, bytes, 1 << 20);
+    while (world->node[0].message_count == 0)
+        world_turn(world);
+    assert_false(member->closed);
+    stranger_says(stranger, NET_BLOCKS, bytes, 300 << 10);
+    while (world->node[0].message_count == 1)
+        world_turn(world);
+    assert_false(stranger->closed);
+    stranger_says(stranger, NET_BLOCKS, bytes, 1 << 20);
+    while (!stranger->closed)
+        world_turn(world);
+    assert_int_equal(world->node[0].message_count, 2);
+    free(bytes);
+}
+
 /* The bytes of one that is not listened to wait in the kernel, not here. */
 static void a_node_that_does_not_take_does_not_receive(void **state)
 {
@@ -529,6 +558,7 @@ static void no_descriptors_is_a_pause_and_not_a_spin(void **state)
     X(a_validator_has_its_place_whatever_others_do)                                                \
     X(whoever_is_blamed_is_refused_and_returns_later)                                              \
     X(a_validator_is_disconnected_but_never_refused)                                               \
+    X(what_strangers_hold_together_is_bounded)                                                     \
     X(a_slow_reader_costs_a_bounded_queue_and_gets_votes_first)                                    \
     X(a_node_that_does_not_take_does_not_receive)                                                  \
     X(no_descriptors_is_a_pause_and_not_a_spin)
