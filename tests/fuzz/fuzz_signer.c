@@ -122,7 +122,7 @@ static void run_requests(struct fuzz_input *input)
         size_t count = statement(&said, bytes);
         signer_request_frame(when, (struct bytes){bytes, count}, frame, &count);
         if (damage >= 224) {
-            frame[(size_t)about * 256 % count + what % 8] ^= (uint8_t)(1 << (damage & 7));
+            frame[((size_t)about * 256 + what % 8) % count] ^= (uint8_t)(1 << (damage & 7));
             damaged = true;
         }
         bool lives = send_cut(&inbox, frame, count, cut % (count + 1), damaged ? NULL : &said);
