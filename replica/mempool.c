@@ -429,15 +429,38 @@ bool mempool_find(const struct mempool *pool, const uint8_t id[HASH_BYTES])
     return pool_find_entry(pool, id) != POOL_NONE;
 }
 
-enum status mempool_copy(const struct mempool *pool, const uint8_t id[HASH_BYTES], uint8_t *out,
-                         size_t capacity, size_t *count)
+static enum status copy_entry(const struct mempool *pool, uint32_t at, uint8_t *out,
+                              size_t capacity, size_t *count)
 {
-    uint32_t at = pool_find_entry(pool, id);
     if (at == POOL_NONE) return STATUS_NOT_FOUND;
     *count = pool->entry[at].bytes;
     if (*count > capacity) return STATUS_FULL;
     pool_load_bytes(pool, &pool->entry[at], out);
     return STATUS_OK;
+}
+
+enum status mempool_copy(const struct mempool *pool, const uint8_t id[HASH_BYTES], uint8_t *out,
+                         size_t capacity, size_t *count)
+{
+    return copy_entry(pool, pool_find_entry(pool, id), out, capacity, count);
+}
+
+enum status mempool_copy_prefix(const struct mempool *pool,
+                                const uint8_t prefix[MEMPOOL_PREFIX_BYTES], uint8_t *out,
+                                size_t capacity, size_t *count)
+{
+    return copy_entry(pool, pool_find_prefix(pool, prefix), out, capacity, count);
+}
+
+uint64_t mempool_arrival(const struct mempool *pool, const uint8_t prefix[MEMPOOL_PREFIX_BYTES])
+{
+    uint32_t at = pool_find_prefix(pool, prefix);
+    return at == POOL_NONE ? UINT64_MAX : pool->entry[at].arrival;
+}
+
+uint64_t mempool_arrivals(const struct mempool *pool)
+{
+    return pool->arrivals;
 }
 
 uint64_t mempool_next_nonce(const struct mempool *pool, const uint8_t sender[HASH_BYTES],

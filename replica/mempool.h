@@ -50,7 +50,8 @@ struct mempool_limits {
     uint32_t replace_bump_bps; /* a replacement pays at least this much more */
 };
 
-#define MEMPOOL_UNIT_BYTES 64
+#define MEMPOOL_UNIT_BYTES   64
+#define MEMPOOL_PREFIX_BYTES 16
 #define MEMPOOL_LIMITS_DEFAULT                                                                     \
     ((struct mempool_limits){.txs_max = 100000,                                                    \
                              .bytes_max = UINT64_C(64) << 20,                                      \
@@ -162,6 +163,16 @@ bool mempool_find(const struct mempool *pool, const uint8_t id[HASH_BYTES]);
 /* mempool_copy copies its bytes. STATUS_NOT_FOUND; STATUS_FULL: capacity is smaller than *count. */
 MUST_CHECK enum status mempool_copy(const struct mempool *pool, const uint8_t id[HASH_BYTES],
                                     uint8_t *out, size_t capacity, size_t *count);
+
+/* mempool_copy_prefix does so for one whose id begins with `prefix`. */
+MUST_CHECK enum status mempool_copy_prefix(const struct mempool *pool,
+                                           const uint8_t prefix[MEMPOOL_PREFIX_BYTES], uint8_t *out,
+                                           size_t capacity, size_t *count);
+
+/* mempool_arrival answers which of all admissions brought the transaction whose id begins with `prefix`, from 0;
+ * UINT64_MAX: it is not here. mempool_arrivals: how many there were. */
+uint64_t mempool_arrival(const struct mempool *pool, const uint8_t prefix[MEMPOOL_PREFIX_BYTES]);
+uint64_t mempool_arrivals(const struct mempool *pool);
 
 /* mempool_next_nonce answers the nonce that the sender should use next: the first one that is
  * neither paid nor pending. `nonce` is his account's. */

@@ -101,6 +101,7 @@ MUST_CHECK enum status pool_memory_open(struct mempool *pool);
 void pool_memory_close(struct mempool *pool);
 
 uint32_t pool_find_entry(const struct mempool *pool, const uint8_t id[HASH_BYTES]);
+uint32_t pool_find_prefix(const struct mempool *pool, const uint8_t prefix[MEMPOOL_PREFIX_BYTES]);
 uint32_t pool_find_sender(const struct mempool *pool, const uint8_t address[HASH_BYTES]);
 uint32_t pool_find_ghost(const struct mempool *pool, const uint8_t id[HASH_BYTES]);
 void pool_index_entry(struct mempool *pool, uint32_t at);

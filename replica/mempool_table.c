@@ -85,9 +85,24 @@ static uint32_t *bucket_of(const struct table *table, const uint8_t key[HASH_BYT
     return &table->bucket[hash_local(key, HASH_BYTES) & table->mask];
 }
 
+/* Entries have their place by the front of the id, so that they are found by that alone. */
+static uint32_t *bucket_of_id(const struct table *table, const uint8_t prefix[MEMPOOL_PREFIX_BYTES])
+{
+    return &table->bucket[hash_local(prefix, MEMPOOL_PREFIX_BYTES) & table->mask];
+}
+
+uint32_t pool_find_prefix(const struct mempool *pool, const uint8_t prefix[MEMPOOL_PREFIX_BYTES])
+{
+    uint32_t at = *bucket_of_id(&pool->id_table, prefix);
+    while (at != POOL_NONE && memcmp(pool->entry[at].id, prefix, MEMPOOL_PREFIX_BYTES) != 0) {
+        at = pool->entry[at].chain;
+    }
+    return at;
+}
+
 uint32_t pool_find_entry(const struct mempool *pool, const uint8_t id[HASH_BYTES])
 {
-    uint32_t at = *bucket_of(&pool->id_table, id);
+    uint32_t at = *bucket_of_id(&pool->id_table, id);
     while (at != POOL_NONE && memcmp(pool->entry[at].id, id, HASH_BYTES) != 0) {
         at = pool->entry[at].chain;
     }
@@ -114,14 +129,14 @@ uint32_t pool_find_ghost(const struct mempool *pool, const uint8_t id[HASH_BYTES
 
 void pool_index_entry(struct mempool *pool, uint32_t at)
 {
-    uint32_t *bucket = bucket_of(&pool->id_table, pool->entry[at].id);
+    uint32_t *bucket = bucket_of_id(&pool->id_table, pool->entry[at].id);
     pool->entry[at].chain = *bucket;
     *bucket = at;
 }
 
 void pool_unindex_entry(struct mempool *pool, uint32_t at)
 {
-    uint32_t *link = bucket_of(&pool->id_table, pool->entry[at].id);
+    uint32_t *link = bucket_of_id(&pool->id_table, pool->entry[at].id);
     while (*link != at) {
         assert(*link != POOL_NONE);
         link = &pool->entry[*link].chain;

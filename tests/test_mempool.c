@@ -435,6 +435,35 @@ static void mempool_eviction_is_all_or_nothing(void **state)
     mempool_close(pool);
 }
 
+static void the_front_of_an_id_finds_its_transaction(void **state)
+{
+    (void)state;
+    struct mempool *pool = open_pool(64);
+    for (uint8_t sender = 0; sender < 40; sender++) {
+        assert_int_equal(admit(pool, sender, 0, 1000), MEMPOOL_ADDED);
+        assert_int_equal(mempool_arrivals(pool), sender + 1);
+    }
+    for (uint8_t sender = 0; sender < 41; sender++) {
+        struct mempool_made made;
+        uint8_t prefix[MEMPOOL_PREFIX_BYTES], bytes[600];
+        size_t count = 0;
+        mempool_make_tx(&made, sender, 0, 1000, 1000, 100);
+        memcpy(prefix, made.view.id, sizeof prefix);
+        bool known = sender < 40;
+        assert_int_equal(mempool_copy_prefix(pool, prefix, bytes, sizeof bytes, &count),
+                         known ? STATUS_OK : STATUS_NOT_FOUND);
+        assert_int_equal(mempool_arrival(pool, prefix), known ? sender : UINT64_MAX);
+        if (!known) continue;
+        assert_int_equal(count, made.view.bytes.count);
+        assert_memory_equal(bytes, made.view.bytes.at, count);
+        assert_int_equal(mempool_copy_prefix(pool, prefix, bytes, count - 1, &count), STATUS_FULL);
+        prefix[MEMPOOL_PREFIX_BYTES - 1] ^= 1;
+        assert_int_equal(mempool_copy_prefix(pool, prefix, bytes, sizeof bytes, &count),
+                         STATUS_NOT_FOUND);
+    }
+    mempool_close(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +481,7 @@ int main(void)
         cmocka_unit_test(mempool_agrees_with_a_naive_model),
         cmocka_unit_test(mempool_attacker_cannot_push_out_more_than_he_spends),
         cmocka_unit_test(mempool_eviction_is_all_or_nothing),
+        cmocka_unit_test(the_front_of_an_id_finds_its_transaction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
