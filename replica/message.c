@@ -12,7 +12,10 @@ enum net_urgency message_urgency(uint8_t kind)
     case MESSAGE_VOTE:
     case MESSAGE_TIMEOUT:
     case MESSAGE_STANDING: return NET_VOTES;
-    case MESSAGE_PROPOSAL: return NET_PROPOSALS;
+    case MESSAGE_PROPOSAL:
+    case MESSAGE_COMPACT:
+    case MESSAGE_GET_COMMANDS:
+    case MESSAGE_BLOCK_COMMANDS: return NET_PROPOSALS;
     case MESSAGE_COMMANDS:
     case MESSAGE_EVIDENCE: return NET_COMMANDS;
     default: return NET_BLOCKS;

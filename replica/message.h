@@ -13,6 +13,8 @@
  *   COMMANDS   struct commands                          to all: transactions for their mempools; not the
  *                                                       core's
  *   EVIDENCE   struct evidence                          to all, by who saw the offence; not the core's
+ *   COMPACT, GET_COMMANDS, BLOCK_COMMANDS               a PROPOSAL without its transactions; not the core's
+ *                                                       (replica/compact.h)
  *
  * Every message is one canonical encoding; trailing bytes are refused. Nothing in a message is
  * believed without a signature but two claims, which only steer requests: the committed height of a
@@ -34,6 +36,9 @@ enum message_kind {
     MESSAGE_BLOCK = 7,
     MESSAGE_COMMANDS = 8,
     MESSAGE_EVIDENCE = 9,
+    MESSAGE_COMPACT = 10,
+    MESSAGE_GET_COMMANDS = 11,
+    MESSAGE_BLOCK_COMMANDS = 12,
 };
 
 #define MESSAGE_RANGE_MAX 16 /* blocks of one GET_RANGE */

@@ -15,7 +15,7 @@ here=tests/fuzz
 sanitize=${SANITIZE:-address,undefined}
 build=build-fuzz
 [ "$sanitize" = address,undefined ] || build=build-fuzz-$sanitize
-codecs="codec tx block message journal segment json config proof signer"
+codecs="codec tx block message journal segment json config proof signer compact"
 stateful="apply mempool recover replica handshake link"
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || read -ra targets <<<"$codecs $stateful"
