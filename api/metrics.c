@@ -111,6 +111,20 @@ static void write_signer(FILE *out, const struct node_stats *stats)
     }
 }
 
+static void write_compact(FILE *out, const struct node_stats *stats)
+{
+    counter(out, "p2p_compact_sent_total", "Own proposals sent without what peers have.",
+            stats->compact_sent);
+    counter(out, "p2p_compact_spared_bytes_total", "Bytes that this spared for each peer.",
+            stats->compact_spared_bytes);
+    counter(out, "p2p_compact_rebuilt_total", "Compact proposals completed without asking.",
+            stats->compact_rebuilt);
+    counter(out, "p2p_compact_asked_total", "Requests for missing transactions of proposals.",
+            stats->compact_asked);
+    counter(out, "p2p_compact_whole_total", "Requests for whole blocks in their stead.",
+            stats->compact_whole);
+}
+
 static void write_node(FILE *out, struct node *node)
 {
     struct node_stats stats;
@@ -137,6 +151,7 @@ static void write_node(FILE *out, struct node *node)
     gauge(out, "p2p_peers", "Peers that are connected.", stats.peers);
     counter(out, "p2p_txs_dropped_total", "Transactions of peers that found no place.",
             stats.gossip_dropped);
+    write_compact(out, &stats);
     counter(out, "consensus_rounds_total", "Rounds entered since the start.", stats.rounds);
     counter(out, "consensus_proposals_total", "Own proposals since the start.", stats.proposals);
     counter(out, "consensus_votes_total", "Own votes since the start.", stats.votes);

@@ -89,6 +89,9 @@ struct node_stats {
     uint64_t replay_blocks, replay_target; /* progress of the start */
     uint64_t current_round, signed_round, high_qc_round, uncommitted, timeouts, evidence;
     uint64_t gossip_dropped; /* transactions of peers that found no place */
+    /* Own proposals sent in compact form, and the bytes of it that this spared for each peer; those of others put
+     * together without asking; requests for transactions, and for whole blocks after that. */
+    uint64_t compact_sent, compact_spared_bytes, compact_rebuilt, compact_asked, compact_whole;
     uint32_t peers, validators;
     const char *state;                   /* of the replica, static (replica_view) */
     uint64_t sign_answers[SIGN_ANSWERS]; /* of the signer, by answer */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "log/journal.h"
+#include "replica/compact.h"
 #include "replica/message.h"
 #include "replica/node.h"
 #include "replica/peers.h"
@@ -31,6 +32,13 @@
 #define NODE_GOSSIP_BYTES 60000 /* transactions of one message to the peers */
 #define NODE_PENDING_MAX                                                                           \
     160 /* blocks whose transactions are remembered; more than REPLICA_TREE_MAX */
+
+/* Compact proposals: how long a request may stay unanswered; how old a transaction is before peers are taken to
+ * have it (up to twice that); rounds around the present one whose blocks are put together. */
+#define NODE_COMPACT_WAIT_US  100000
+#define NODE_COMPACT_NEW_US   2000
+#define NODE_COMPACT_AHEAD_US 1000000
+#define NODE_COMPACT_ROUNDS   32
 
 /* Rounds of several validators (replica/replica.h). */
 #define NODE_TIMEOUT_US     1500000
@@ -68,6 +76,7 @@ struct node_pending {
 struct node_peer {
     bool up, is_validator;
     uint64_t serve_height, serve_left; /* heights to send, ascending */
+    uint64_t compact_told_us;          /* monotonic: asked for a whole block that is far ahead */
 };
 
 enum node_slot_use {
@@ -94,6 +103,7 @@ struct node_counters {
     uint64_t sign_answers[SIGN_ANSWERS];
     uint64_t gossip_dropped; /* transactions of peers that found no place */
     uint64_t rounds, timeouts, evidence;
+    uint64_t compact_sent, compact_spared_bytes, compact_rebuilt, compact_asked, compact_whole;
     uint32_t peers;
 };
 
@@ -191,6 +201,10 @@ struct node {
     uint8_t *gossip; /* [NODE_GOSSIP_BYTES + COMMAND_BYTES_MAX] a COMMANDS message in the making */
     size_t gossip_bytes;
     uint32_t gossip_count;
+    struct compact_book compact;
+    uint8_t *compact_message; /* grows to the longest one made */
+    size_t compact_capacity;
+    uint64_t compact_mark_us, compact_marks[2]; /* arrivals in the mempool by then, and before */
     struct chain_buffer serve_buffer;
     uint8_t *serve_message; /* grows to the longest block served */
     size_t serve_capacity;
@@ -260,6 +274,18 @@ MUST_CHECK enum status node_net_take(struct node *node, bool *busy);
 /* node_gossip_add: this transaction is new to the mempool; peers get it with the next flush. */
 void node_gossip_add(struct node *node, struct bytes tx);
 void node_gossip_flush(struct node *node);
+
+/* node_compact.c: proposals without the transactions that peers have. _send answers false where the whole one is to
+ * be sent. _receive takes a message of one of its kinds, _hear a vote. _turn, once in a turn, hands over what is
+ * complete and asks for what is due. _mark notes which transactions are new; it answers when it wants to be
+ * called again, monotonic. */
+bool node_compact_send(struct node *node, const struct replica_output *output);
+MUST_CHECK enum status node_compact_receive(struct node *node, uint32_t peer, struct bytes bytes);
+void node_compact_hear(struct node *node, uint32_t peer, struct bytes vote);
+void node_compact_peer(struct node *node, uint32_t peer);
+MUST_CHECK enum status node_compact_turn(struct node *node);
+uint64_t node_compact_mark(struct node *node, uint64_t now_us);
+void node_compact_free(struct node *node);
 
 /* node_check.c: signatures and bodies, checked on the threads of the verify pool. */
 MUST_CHECK enum status node_check_signatures(struct node *node,

@@ -40,7 +40,7 @@ enum status node_net_open(struct node *node, const char **why)
     *why = "the signer does not answer";
     TRY(make_claim(node, options.secret_key + 32, &options.claim));
     options.message_bytes_max[NET_VOTES] = MESSAGE_SMALL_BYTES_MAX;
-    options.message_bytes_max[NET_PROPOSALS] = block;
+    options.message_bytes_max[NET_PROPOSALS] = block + COMPACT_EXTRA_BYTES;
     options.message_bytes_max[NET_BLOCKS] = block;
     options.message_bytes_max[NET_COMMANDS] = NODE_GOSSIP_BYTES + 2 + COMMAND_BYTES_MAX;
     options.is_validator = is_validator;
@@ -59,6 +59,7 @@ void node_net_close(struct node *node)
     free(node->peers_copy);
     free(node->serve_message);
     free(node->gossip);
+    node_compact_free(node);
     chain_buffer_free(&node->serve_buffer);
 }
 
@@ -93,6 +94,7 @@ static void send(struct node *node, uint32_t peer, enum net_urgency urgency, str
 void node_net_send(struct node *node, const struct replica_output *output)
 {
     assert(output->bytes.count > 0);
+    if (!node->net.driver || node_compact_send(node, output)) return;
     send(node, output->peer, message_urgency(output->bytes.at[0]), output->bytes);
 }
 
@@ -247,6 +249,7 @@ static enum status peer_changed(struct node *node, const struct net_event *event
     struct node_peer *peer = &node->peers[event->peer];
     bool up = event->kind == NET_UP;
     serve_end(node, peer);
+    node_compact_peer(node, event->peer);
     if (up && !peer->up) node->counters.peers++;
     if (!up && peer->up) node->counters.peers--;
     *peer = (struct node_peer){.up = up, .is_validator = up && event->is_validator};
@@ -267,7 +270,11 @@ static enum status receive(struct node *node, const struct net_event *event)
         receive_evidence(node, event->peer, (struct bytes){bytes.at + 1, bytes.count - 1});
         return STATUS_OK;
     }
-    if (kind == 0 || kind > MESSAGE_EVIDENCE) {
+    if (kind >= MESSAGE_COMPACT && kind <= MESSAGE_BLOCK_COMMANDS)
+        return node_compact_receive(node, event->peer, bytes);
+    if (kind == MESSAGE_VOTE)
+        node_compact_hear(node, event->peer, (struct bytes){bytes.at + 1, bytes.count - 1});
+    if (kind == 0 || kind > MESSAGE_BLOCK_COMMANDS) {
         blame(node, event->peer, "a message of no known kind");
         return STATUS_OK;
     }
@@ -278,14 +285,14 @@ static enum status receive(struct node *node, const struct net_event *event)
 enum status node_net_take(struct node *node, bool *busy)
 {
     struct net_event event;
+    size_t taken = 0;
     if (!node->net.driver) return STATUS_OK;
-    for (size_t i = 0; i < NODE_EVENTS_MAX; i++) {
-        if (!node->net.driver->take(node->net.self, &event)) return STATUS_OK;
+    for (; taken < NODE_EVENTS_MAX && node->net.driver->take(node->net.self, &event); taken++) {
         assert(event.peer < NET_PEERS_MAX);
         TRY(event.kind == NET_MESSAGE ? receive(node, &event) : peer_changed(node, &event));
     }
-    *busy = true;
-    return STATUS_OK;
+    *busy = *busy || taken == NODE_EVENTS_MAX;
+    return node_compact_turn(node);
 }
 
 enum status node_net_pump(struct node *node)
@@ -298,5 +305,8 @@ enum status node_net_pump(struct node *node)
     }
     uint64_t now = node_steady_us();
     describe_peers(node, now);
-    return node->net.driver->pump(node->net.self, now, &node->net_due_us);
+    uint64_t due = node_compact_mark(node, now);
+    TRY(node->net.driver->pump(node->net.self, now, &node->net_due_us));
+    if (due < node->net_due_us) node->net_due_us = due;
+    return STATUS_OK;
 }

@@ -255,4 +255,11 @@ void replica_branch(const struct replica *replica, const uint8_t *id,
 void replica_late_votes(const struct replica *replica,
                         void (*each)(void *context, const struct vote *vote), void *context);
 
+/* replica_leader answers the validator that leads a round of the running epoch. replica_knows: a block above the
+ * committed head is here, and is what its id says. replica_block lends its bytes until the next step, if all its
+ * ancestors are here too; else nothing. */
+uint16_t replica_leader(const struct replica *replica, uint64_t round);
+bool replica_knows(const struct replica *replica, const uint8_t id[HASH_BYTES]);
+struct bytes replica_block(const struct replica *replica, const uint8_t id[HASH_BYTES]);
+
 #endif

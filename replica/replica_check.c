@@ -162,3 +162,21 @@ void replica_branch(const struct replica *replica, const uint8_t *id,
         each(context, &block);
     }
 }
+
+uint16_t replica_leader(const struct replica *replica, uint64_t round)
+{
+    return leader_of(replica->leaders, round);
+}
+
+bool replica_knows(const struct replica *replica, const uint8_t id[HASH_BYTES])
+{
+    uint32_t at = tree_find(replica, id);
+    return at != TREE_NONE && replica->tree[at].stage != BLOCK_CHECKING;
+}
+
+struct bytes replica_block(const struct replica *replica, const uint8_t id[HASH_BYTES])
+{
+    uint32_t at = tree_find(replica, id);
+    if (at == TREE_NONE || replica->tree[at].stage != BLOCK_LINKED) return (struct bytes){NULL, 0};
+    return tree_bytes(&replica->tree[at]);
+}

@@ -182,6 +182,12 @@ static void turn(struct machine *machine)
     settle_faults(machine);
 }
 
+/* ring_bytes: of a journal; longer for longer blocks. */
+static uint64_t ring_bytes(const struct cluster *cluster)
+{
+    return cluster->options.block_bytes > 16384 ? 32 * RING_BYTES : RING_BYTES;
+}
+
 static bool try_start(struct machine *machine)
 {
     enter(machine);
@@ -197,7 +203,7 @@ static bool try_start(struct machine *machine)
         .genesis = {machine->cluster->fold.genesis_bytes, machine->cluster->fold.genesis_count},
         .secret_key =
             machine->is_validator ? machine->cluster->validators[machine->key].secret : NULL,
-        .journal_bytes = RING_BYTES,
+        .journal_bytes = ring_bytes(machine->cluster),
         .mempool = {.txs_max = 4096,
                     .bytes_max = 4 << 20,
                     .per_sender_max = 1000,
@@ -338,6 +344,17 @@ void cluster_corrupt(struct cluster *cluster, uint32_t at, uint32_t ppm)
 {
     cluster->machines[at].corrupt_ppm = ppm;
     if (ppm > 0) cluster->machines[at].lied = true;
+}
+
+void cluster_lies(struct cluster *cluster, uint32_t at)
+{
+    cluster->machines[at].lied = true;
+}
+
+void cluster_watch(struct cluster *cluster, cluster_see *see, void *context)
+{
+    cluster->see = see;
+    cluster->see_context = context;
 }
 
 void cluster_fill(struct cluster *cluster, uint32_t at, bool is_full)
@@ -585,7 +602,7 @@ static void make_genesis(struct cluster *cluster)
         cluster->options.block_bytes ? (uint32_t)cluster->options.block_bytes : 16384;
     fold->params.tx_bytes_max = 2048;
     fold->params.uncommitted_max = 8;
-    fold->params.segment_bytes = 65536;
+    fold->params.segment_bytes = 4 * fold->params.block_bytes_max;
     fold->params.block_interval_us = cluster->options.block_interval_us;
     fold->params.heartbeat_us =
         100000 + cluster->options.block_interval_us; /* an idle chain goes on */
@@ -618,7 +635,7 @@ static void make_disk(struct cluster *cluster, uint32_t at)
     if (cluster->options.signers) machine->line = sim_line_make(cluster->signers[machine->key]);
     struct io io = disk_io(machine->disk);
     ok(node_format(&io, HOME, &cluster->fold.params, cluster->fold.genesis_id,
-                   cluster->validators[machine->key].key, RING_BYTES),
+                   cluster->validators[machine->key].key, ring_bytes(cluster)),
        "node_format");
 }
 

@@ -56,6 +56,12 @@ void cluster_signer_start(struct cluster *cluster, uint32_t at);
 void cluster_cut(struct cluster *cluster, uint32_t from, uint32_t to, bool is_cut);
 void cluster_heal(struct cluster *cluster);
 
+/* cluster_watch: `see` sees each message that is on its way, may change it in place, or answer false: it is lost. Of a
+ * machine that `cluster_lies` names others may say that it lies. */
+typedef bool cluster_see(void *context, uint32_t from, uint32_t to, uint8_t *at, size_t count);
+void cluster_watch(struct cluster *cluster, cluster_see *see, void *context);
+void cluster_lies(struct cluster *cluster, uint32_t at);
+
 /* What a machine may suffer. cluster_pause: its code stands still for so long. cluster_skew: its clocks differ from
  * the true time by so much, from its next start on. cluster_slow: the longest that an operation of its disk takes.
  * cluster_fault: an operation of its disk fails (a kind that is said to fail, support_disk.h); the node may stop

@@ -61,6 +61,8 @@ struct cluster {
     struct sim_signer *signers[CLUSTER_NODES_MAX]; /* by key */
     uint32_t count;
     bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX];
+    cluster_see *see;
+    void *see_context;
     struct packet *packets; /* a heap by due_us, order */
     size_t packet_count, packet_capacity;
     uint64_t next_order;

@@ -74,6 +74,10 @@ void cluster_post(struct cluster *cluster, enum net_event_kind kind, uint32_t fr
         return;
     }
     packet.bytes = copy_of(bytes);
+    if (cluster->see && !cluster->see(cluster->see_context, from, to, packet.bytes, packet.count)) {
+        free(packet.bytes);
+        return;
+    }
     if (bytes.count > 0 && happens(cluster, cluster->machines[from].corrupt_ppm)) {
         packet.bytes[cluster_draw(cluster, bytes.count)] ^=
             (uint8_t)(1 + cluster_draw(cluster, 255));
