@@ -32,7 +32,7 @@
 struct uring {
     struct io_core core;
     struct io_uring ring;
-    bool enabled;
+    bool enabled, woken;    /* woken: a wake was taken out of the ring in this poll */
     int64_t watch_after_us; /* until then uring_watch leaves the core to others */
 };
 
@@ -108,6 +108,7 @@ static void uring_complete(struct uring *uring, struct io_op *op, int result)
     if (op == NULL) {
         io_core_drain(&uring->core);
         uring_arm_wake(uring);
+        uring->woken = true;
     } else if (io_op_advance(op, result)) {
         io_queue_push(&uring->core.ready, op);
     } else {
@@ -191,7 +192,10 @@ static enum status uring_poll(void *self, int64_t timeout_us, struct io_op **don
     struct io_core *core = &uring->core;
     *done_count = 0;
     TRY(uring_enable(uring));
+    uring->woken = false;
     uring_reap(uring);
+    if (uring->woken)
+        timeout_us = 0; /* whoever woke us has brought something since the last poll */
     timeout_us = uring_watch(uring, timeout_us);
     io_core_collect(core, timeout_us != 0);
     bool idle = core->ready.first == NULL;

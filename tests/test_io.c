@@ -370,6 +370,21 @@ static void wake_ends_a_poll_from_another_thread(void **state)
     }
 }
 
+/* The ring takes a wake out before it waits, if the kernel has watched for it since the poll before. */
+static void a_wake_between_two_polls_ends_the_second(void **state)
+{
+    struct fixture *f = *state;
+    struct io_op *done[1];
+    size_t count;
+    for (int i = 0; i < 10; i++) {
+        OK(io_poll(&f->io, 0, done, 1, &count));
+        OK(io_poll(&f->io, 0, done, 1, &count));
+        io_wake(&f->io);
+        OK(io_poll(&f->io, -1, done, 1, &count));
+        assert_int_equal(count, 0);
+    }
+}
+
 /* Without a time limit a completion that wakes nobody hangs the test. */
 static void flushers_end_a_poll_that_waits_for_ever(void **state)
 {
@@ -817,6 +832,7 @@ static void auto_takes_what_the_kernel_permits(void **state)
     X(poll_returns_at_its_time_limit)                                                              \
     X(flushers_end_a_poll_that_waits_for_ever)                                                     \
     X(wake_ends_a_poll_from_another_thread)                                                        \
+    X(a_wake_between_two_polls_ends_the_second)                                                    \
     X(loop_may_be_another_thread_than_init)                                                        \
     X(lock_excludes_another_process)                                                               \
     X(list_is_in_byte_order)                                                                       \
