@@ -255,6 +255,19 @@ static int64_t sleep_us(struct node *node)
     return (int64_t)(gather > 0 && gather < wait ? gather : wait);
 }
 
+/* pump hands the disk what is to be written, and proposes. What a proposal appends goes out in the same turn: the
+ * loop may sleep behind it. */
+static enum status pump(struct node *node)
+{
+    for (;;) {
+        TRY(node_disk_pump(node));
+        if (!node->body_wanted) return STATUS_OK;
+        TRY(give_body(node));
+        if (node->body_wanted) return STATUS_OK; /* it waits: for company, or for room */
+        TRY(run_queue(node));
+    }
+}
+
 /* One pass of the loop: what has come in, what is due, what goes out, then at most `wait_us` of
  * sleep. */
 enum status node_turn(struct node *node, uint64_t wait_us)
@@ -269,12 +282,8 @@ enum status node_turn(struct node *node, uint64_t wait_us)
     TRY(take_verdicts(node, &busy));
     TRY(take_timer(node));
     take_notices(node);
-    TRY(node_disk_pump(node));
     node_space_watch(node);
-    if (node->body_wanted) {
-        TRY(give_body(node));
-        TRY(run_queue(node));
-    }
+    TRY(pump(node));
     node_publish(node);
     TRY(node_net_pump(node));
     uint64_t sleep = busy ? 0 : (uint64_t)sleep_us(node);
