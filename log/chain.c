@@ -242,12 +242,20 @@ static bool stream_file_ends(const struct chain_stream *stream)
            stream->first->segment != stream->file_number;
 }
 
-void chain_flush(struct chain *chain)
+void chain_push(struct chain *chain)
 {
     for (int kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
         struct chain_stream *stream = &chain->stream[kind];
         if (!stream->begun) continue;
-        stream->flush = (struct chain_end){stream->number, stream->staged_offset};
+        stream->push = (struct chain_end){stream->number, stream->staged_offset};
+    }
+}
+
+void chain_flush(struct chain *chain)
+{
+    chain_push(chain);
+    for (int kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
+        chain->stream[kind].flush = chain->stream[kind].push;
     }
 }
 
@@ -307,7 +315,7 @@ static bool stream_wants_write(const struct chain_stream *stream)
     if (stream_file_ends(stream) && stream->synced < stream->written) return false;
     struct chain_end from = {window->segment, window->start + window->from};
     return window != stream->last || window->fill == CHAIN_BUFFER_BYTES ||
-           end_before(from, stream->flush);
+           end_before(from, stream->push);
 }
 
 /* Everything that a write of the oldest window needs: its file, and blocks for it. */
@@ -346,6 +354,18 @@ enum status chain_next_write(struct chain *chain, struct io_op *op, bool *ready)
     return STATUS_OK;
 }
 
+/* The first height, from `next` on, that does not end within `offset` bytes of the present file. */
+static uint64_t next_height_behind(const struct chain_stream *stream, uint64_t next,
+                                   uint64_t offset)
+{
+    struct chain_end end = {stream->file_number, offset};
+    while (next < stream->next_height &&
+           !end_before(end, stream->ends[next % CHAIN_UNSYNCED_BLOCKS])) {
+        next++;
+    }
+    return next;
+}
+
 enum status chain_written(struct chain *chain, const struct io_op *op)
 {
     struct chain_stream *stream = chain->stream;
@@ -359,6 +379,7 @@ enum status chain_written(struct chain *chain, const struct io_op *op)
     window->from += stream->write_count;
     stream->staged_bytes -= stream->write_count;
     stream->written = window->start + window->from;
+    stream->written_next = next_height_behind(stream, stream->written_next, stream->written);
     bool done = window->from == CHAIN_BUFFER_BYTES ||
                 (window->from == window->fill && window != stream->last);
     if (!done) return STATUS_OK;
@@ -406,11 +427,7 @@ enum status chain_synced(struct chain *chain, const struct io_op *op)
     stream->sync_in_flight = false;
     if (op->status != STATUS_OK) return op->status;
     stream->synced = stream->syncing;
-    struct chain_end synced = {stream->file_number, stream->synced};
-    while (stream->durable_next < stream->next_height &&
-           !end_before(synced, stream->ends[stream->durable_next % CHAIN_UNSYNCED_BLOCKS])) {
-        stream->durable_next++;
-    }
+    stream->durable_next = next_height_behind(stream, stream->durable_next, stream->synced);
     return STATUS_OK;
 }
 
@@ -447,9 +464,9 @@ uint64_t chain_durable_height(const struct chain *chain)
     return chain->stream[SEGMENT_CHAIN].durable_next - 1;
 }
 
-bool chain_durable_mark(const struct chain *chain, struct log_mark *mark)
+/* mark_before names the end of the height before `next` in each file. */
+static bool mark_before(const struct chain *chain, uint64_t next, struct log_mark *mark)
 {
-    uint64_t next = durable_next_common(chain);
     if (next == 0) return false;
     uint64_t height = next - 1;
     *mark = (struct log_mark){.height = height};
@@ -463,6 +480,21 @@ bool chain_durable_mark(const struct chain *chain, struct log_mark *mark)
     }
     memcpy(mark->id, chain->ids[height % CHAIN_UNSYNCED_BLOCKS], HASH_BYTES);
     return true;
+}
+
+bool chain_durable_mark(const struct chain *chain, struct log_mark *mark)
+{
+    return mark_before(chain, durable_next_common(chain), mark);
+}
+
+bool chain_written_mark(const struct chain *chain, struct log_mark *mark)
+{
+    uint64_t least = UINT64_MAX;
+    for (int kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
+        uint64_t next = chain->stream[kind].written_next;
+        if (next < least) least = next;
+    }
+    return mark_before(chain, least, mark);
 }
 
 /* ---- life ---- */
@@ -479,7 +511,7 @@ void chain_stream_resume(struct chain *chain, enum segment_kind kind, int file, 
     stream->ends_first = height;
     stream->ends[height % CHAIN_UNSYNCED_BLOCKS] =
         (struct chain_end){number, stream->staged_offset};
-    stream->next_height = stream->durable_next = height + 1;
+    stream->next_height = stream->written_next = stream->durable_next = height + 1;
 }
 
 void chain_stream_wait(struct chain *chain, enum segment_kind kind, uint64_t number,
@@ -488,7 +520,8 @@ void chain_stream_wait(struct chain *chain, enum segment_kind kind, uint64_t num
     struct chain_stream *stream = &chain->stream[kind];
     stream->begun = false;
     stream->number = number;
-    stream->next_height = stream->durable_next = stream->ends_first = next_height;
+    stream->next_height = stream->written_next = stream->durable_next = next_height;
+    stream->ends_first = next_height;
     /* Height 0 has neither block nor receipts, so that they end before the file begins. */
     if (next_height != 1) return;
     stream->ends[0] = (struct chain_end){0, 0};

@@ -7,10 +7,11 @@
  * Writer: one thread, the loop. chain_append and chain_append_side copy into 1 MiB buffers that
  * cover aligned windows of the file; chain_next_write and chain_next_sync say what the loop is to
  * submit, chain_written and chain_synced take the completions. Of each kind at most one write and
- * one sync are in flight. A full buffer is written at once, a part of one after chain_flush; a sync
+ * one sync are in flight. A full buffer is written at once, a part of one after chain_push; a sync
  * follows each 8 MiB and each chain_flush. A failed write or sync is final: close and start again.
  *
  *   append --> buffered --> written --> synced = durable --> head_set (log/head.h)
+ *                              '--> readers that follow the writer (chain_reader_follow)
  *
  * Order, per kind: a segment gets its first byte only after the segment before it is sealed and
  * durable, and its name is durable before that byte is written. So a crash can tear only the newest
@@ -98,7 +99,8 @@ struct log_position chain_position(const struct chain *chain);
 /* chain_last_id: id of the newest appended block; the chain id if there is none. */
 const uint8_t *chain_last_id(const struct chain *chain);
 
-/* chain_flush asks for everything appended so far to be written and synced. */
+/* chain_push asks for everything appended so far to be written, chain_flush for a sync behind it, too. */
+void chain_push(struct chain *chain);
 void chain_flush(struct chain *chain);
 
 /* chain_next_write: *ready tells whether *op is to be submitted; call again until it is not. Opening
@@ -120,13 +122,15 @@ MUST_CHECK enum status chain_settle(struct chain *chain);
 
 /* chain_durable_height: newest block whose bytes a power cut leaves: journal space up to it is free.
  * chain_durable_mark: newest height at which all three kinds are durable, for head_set; false
- * while receipts or events are still being caught up with. */
+ * while receipts or events are still being caught up with. chain_written_mark: at which all three can be
+ * read, for chain_reader_follow. */
 uint64_t chain_durable_height(const struct chain *chain);
 bool chain_durable_mark(const struct chain *chain, struct log_mark *mark);
+bool chain_written_mark(const struct chain *chain, struct log_mark *mark);
 
 /* ---- reader ---- */
 
-/* Thread-safe, for this process or another; it never reads past the published head. */
+/* Thread-safe, for this process or another; it never reads past the published head, or what it follows. */
 struct chain_reader;
 
 /* A growing buffer, zeroed at first; chain_buffer_free releases it. */
@@ -153,6 +157,10 @@ void chain_reader_close(struct chain_reader *reader);
 /* chain_reader_limit: do not look at the head, read whatever whole entries are there up to `height`
  * (for start and audit, when nobody appends). STATUS_CORRUPT: a file is missing or its header bad. */
 MUST_CHECK enum status chain_reader_limit(struct chain_reader *reader, uint64_t height);
+
+/* chain_reader_follow: do not look at the head's file, read up to `mark`. For the process that writes: it calls
+ * this whenever chain_written_mark has moved, in any thread. */
+void chain_reader_follow(struct chain_reader *reader, const struct log_mark *mark);
 
 /* chain_reader_head reads the published head. STATUS_NOT_FOUND: none yet. */
 MUST_CHECK enum status chain_reader_head(struct chain_reader *reader, struct head *head);

@@ -114,8 +114,8 @@ struct chain_stream {
     uint64_t reserved; /* blocks below are ours, whatever else fills the disk */
     bool write_in_flight, sync_in_flight;
     size_t write_count;
-    struct chain_end flush;
-    uint64_t durable_next; /* heights below are durable */
+    struct chain_end push, flush;        /* asked to be written, to be synced up to here */
+    uint64_t written_next, durable_next; /* heights below are */
 };
 
 /* First height and the block before, for each segment from `span_base` on. */

@@ -23,10 +23,12 @@ struct chain_reader {
     char dir[IO_PATH_MAX];
     uint8_t chain_id[HASH_BYTES];
     pthread_mutex_t lock;
-    bool limited;
-    struct head head; /* newest seen; generation 0: none. If limited, mark.height is the limit */
-    uint64_t base;    /* number of the first segment */
-    uint64_t *first;  /* [count] first block height of each segment, owned */
+    bool limited, follows;
+    struct head
+        head;        /* newest seen; generation 0: none. If limited, mark.height is the limit; if it
+                       * follows, only `mark` is meant */
+    uint64_t base;   /* number of the first segment */
+    uint64_t *first; /* [count] first block height of each segment, owned */
     size_t count, capacity;
     struct offsets offsets[SEGMENT_KIND_COUNT];
 };
@@ -90,9 +92,10 @@ static enum status segments_find(struct chain_reader *reader)
 
 static enum status head_refresh(struct chain_reader *reader)
 {
-    struct head head;
+    struct head head = reader->head;
     if (reader->limited) return STATUS_OK;
-    enum status status = head_read(reader->io, reader->dir, reader->chain_id, &head);
+    enum status status =
+        reader->follows ? STATUS_OK : head_read(reader->io, reader->dir, reader->chain_id, &head);
     if (status == STATUS_NOT_FOUND) return reader->head.generation > 0 ? STATUS_OK : status;
     if (status != STATUS_OK) return status;
     if (reader->head.generation == 0 && reader->count == 0) TRY(segments_find(reader));
@@ -211,8 +214,7 @@ static enum status sealed_find(struct chain_reader *reader, enum segment_kind ki
 static enum status place_find(struct chain_reader *reader, enum segment_kind kind, uint64_t height,
                               struct place *place)
 {
-    if (reader->limited ? height > reader->head.mark.height
-                        : reader->head.generation == 0 || height > reader->head.mark.height) {
+    if (reader->follows || reader->head.generation == 0 || height > reader->head.mark.height) {
         enum status status = head_refresh(reader);
         if (status != STATUS_OK) return status;
         if (height > reader->head.mark.height) return STATUS_NOT_FOUND;
@@ -280,6 +282,14 @@ enum status chain_reader_limit(struct chain_reader *reader, uint64_t height)
     enum status status = segments_find(reader);
     pthread_mutex_unlock(&reader->lock);
     return status;
+}
+
+void chain_reader_follow(struct chain_reader *reader, const struct log_mark *mark)
+{
+    pthread_mutex_lock(&reader->lock);
+    reader->follows = true;
+    reader->head.mark = *mark;
+    pthread_mutex_unlock(&reader->lock);
 }
 
 enum status chain_reader_head(struct chain_reader *reader, struct head *head)
