@@ -53,18 +53,32 @@ void node_branch_add(struct node *node, const uint8_t id[HASH_BYTES], const stru
     memcpy(pending->id, id, HASH_BYTES);
 }
 
+/* place_own: a round has one own block; where a body is asked for again, the one before was never proposed. */
+static struct node_pending *place_own(struct node *node)
+{
+    for (size_t i = 0; i < NODE_PENDING_MAX; i++) {
+        struct node_pending *pending = &node->pending[i];
+        if (!pending->own || pending->epoch != node->body_epoch ||
+            pending->round != node->body_round)
+            continue;
+        forget(pending);
+        return pending;
+    }
+    return place(node);
+}
+
 enum status node_branch_own(struct node *node, uint8_t (*txs)[HASH_BYTES], uint32_t count)
 {
     uint8_t(*copy)[HASH_BYTES] = malloc((size_t)(count ? count : 1) * HASH_BYTES);
     if (!copy) return STATUS_NO_MEMORY;
     memcpy(copy, txs, (size_t)count * HASH_BYTES);
-    *place(node) = (struct node_pending){.used = true,
-                                         .own = true,
-                                         .epoch = node->body_epoch,
-                                         .round = node->body_round,
-                                         .height = node->body_height,
-                                         .count = count,
-                                         .txs = copy};
+    *place_own(node) = (struct node_pending){.used = true,
+                                             .own = true,
+                                             .epoch = node->body_epoch,
+                                             .round = node->body_round,
+                                             .height = node->body_height,
+                                             .count = count,
+                                             .txs = copy};
     return STATUS_OK;
 }
 

@@ -10,7 +10,7 @@
 #include "api/transaction_json.h"
 #include "apply/genesis.h"
 #include "log/hash.h"
-#include "replica/node.h"
+#include "replica/node_internal.h"
 #include "tools/home.h"
 #include "tools/keystore.h"
 #include "tools/load.h"
@@ -294,6 +294,36 @@ static void node_notices_after_the_newest_are_none(void **state)
     stop_node();
 }
 
+static size_t own_bodies(const struct node *node, uint8_t first)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < NODE_PENDING_MAX; i++) {
+        const struct node_pending *pending = &node->pending[i];
+        count += pending->own && pending->round == node->body_round && pending->txs[0][0] == first;
+    }
+    return count;
+}
+
+/* A body may be asked for twice in a round: only the last one can have been proposed. */
+static void node_remembers_the_last_body_of_a_round(void **state)
+{
+    (void)state;
+    struct node *node = calloc(1, sizeof *node);
+    uint8_t txs[1][HASH_BYTES] = {{1}};
+    assert_non_null(node);
+    for (node->body_round = 7; node->body_round < 9; node->body_round++) {
+        for (txs[0][0] = 1; txs[0][0] < 4; txs[0][0]++) {
+            assert_int_equal(node_branch_own(node, txs, 1), STATUS_OK);
+        }
+    }
+    for (node->body_round = 7; node->body_round < 9; node->body_round++) {
+        assert_int_equal(own_bodies(node, 1) + own_bodies(node, 2), 0);
+        assert_int_equal(own_bodies(node, 3), 1);
+    }
+    node_branch_free(node);
+    free(node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +333,7 @@ int main(void)
         cmocka_unit_test(node_whose_disk_fails_stops_in_order),
         cmocka_unit_test(node_notices_after_the_newest_are_none),
         cmocka_unit_test(node_admits_what_its_submitter_has_left),
+        cmocka_unit_test(node_remembers_the_last_body_of_a_round),
     };
     return cmocka_run_group_tests(tests, make_net, drop_net);
 }
