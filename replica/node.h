@@ -8,8 +8,10 @@
  *            it folds a block. Blocks, receipts and events are read from the published files
  *            (node_chain), which never change under a reader.
  *
- * A head is published after its state is visible and its files are durable, so that whoever sees the
- * height can read everything about it. Every write or sync error is fatal to signing: the loop stops,
+ * A head is published here once its state is visible and its files are written, so that whoever sees the
+ * height can read everything about it. The blocks are durable in the journal by then; the files follow a
+ * little later, and only then does the head's file name them (log/head.h), for readers in other processes.
+ * Every write or sync error is fatal to signing: the loop stops,
  * node_run answers it, readers go on until node_close.
  */
 #ifndef CAIRN_REPLICA_NODE_H

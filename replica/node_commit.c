@@ -154,7 +154,7 @@ static void advance_head(struct node *node, const struct block *block, const uin
     head->event_total += result->event_count;
 }
 
-/* node_head_keep holds the finished head until the files of its height are durable and published. */
+/* node_head_keep holds the finished head until the files of its height are durable. */
 void node_head_keep(struct node *node)
 {
     node->waiting[node->head.height % NODE_HEADS_KEPT] = node->head;
@@ -318,19 +318,21 @@ static void copy_stats(struct node *node, struct node_stats *out)
     memcpy(out->sign_answers, c->sign_answers, sizeof out->sign_answers);
 }
 
-/* node_publish lets readers see what is durable by now. The state itself may be some blocks ahead: what
+/* node_publish lets readers see what can be read by now. The state itself may be some blocks ahead: what
  * is read under the state lock carries its own height. */
 void node_publish(struct node *node)
 {
-    struct head head;
-    bool any = head_published(node->head_file, &head);
+    struct log_mark mark;
+    bool any = chain_written_mark(node->chain, &mark);
     struct node_stats stats;
     copy_stats(node, &stats);
     pthread_mutex_lock(&node->head_lock);
     node->stats_copy = stats;
-    if (any && head.mark.height >= node->published.height) {
-        node->published = node->waiting[head.mark.height % NODE_HEADS_KEPT];
-        assert(node->published.height == head.mark.height);
+    if (any && (!node->is_published || mark.height > node->published.height)) {
+        chain_reader_follow(node->reader, &mark);
+        node->published = node->waiting[mark.height % NODE_HEADS_KEPT];
+        assert(node->published.height == mark.height);
+        node->is_published = true;
         pthread_cond_broadcast(&node->head_moved);
     }
     pthread_mutex_unlock(&node->head_lock);

@@ -339,10 +339,26 @@ static void set_head(struct node *node)
              node->waiting[mark.height % NODE_HEADS_KEPT].state_root);
 }
 
+/* keep_chain: what is folded is written at once, for readers; its sync can wait, for the journal still holds the
+ * blocks, and then serves many of them. Only a new epoch waits for it. */
+static void keep_chain(struct node *node)
+{
+    uint64_t durable = chain_durable_height(node->chain), now = node_steady_us();
+    if (chain_height(node->chain) == durable) {
+        node->chain_sync_us = UINT64_MAX;
+        return;
+    }
+    chain_push(node->chain);
+    if (node->chain_sync_us == UINT64_MAX) node->chain_sync_us = now + NODE_CHAIN_SYNC_US;
+    bool epoch_waits = durable < node->epoch.base_height;
+    if (now < node->chain_sync_us && !epoch_waits && !ring_is_filling(node)) return;
+    chain_flush(node->chain);
+    node->chain_sync_us = UINT64_MAX;
+}
+
 /* pump_files is the part of the pump that needs nothing of the core. */
 static enum status pump_files(struct node *node)
 {
-    if (chain_height(node->chain) > chain_durable_height(node->chain)) chain_flush(node->chain);
     TRY(submit_all(node, NODE_SLOT_JOURNAL_WRITE));
     TRY(submit_all(node, NODE_SLOT_CHAIN_WRITE));
     TRY(submit_all(node, NODE_SLOT_CHAIN_SYNC));
@@ -355,6 +371,7 @@ enum status node_disk_pump(struct node *node)
 {
     TRY(take_durable(node));
     TRY(housekeep(node, node_now_us()));
+    keep_chain(node);
     return pump_files(node);
 }
 

@@ -21,15 +21,16 @@
 #define NODE_SLOTS   16   /* operations of the loop in flight */
 #define NODE_JOBS_MAX                                                                              \
     16384 /* transactions before their verdict: under a second of one core's work */
-#define NODE_JUDGE_BATCH  256   /* verdicts taken at once */
-#define NODE_FAILED_MAX   65536 /* notices kept */
-#define NODE_ROOTS_KEPT   256   /* newest roots, for headers that name them */
-#define NODE_HEADS_KEPT   8192  /* heads not yet published; more than CHAIN_UNSYNCED_BLOCKS */
-#define NODE_INPUTS_MAX   1024  /* a commit may bring REPLICA_TREE_MAX executions */
-#define NODE_HELD_MAX     16384 /* committed blocks whose journal records are still needed */
-#define NODE_HOUSEKEEP_US 1000000
-#define NODE_EVENTS_MAX   256   /* of the network, handled at once */
-#define NODE_GOSSIP_BYTES 60000 /* transactions of one message to the peers */
+#define NODE_JUDGE_BATCH   256   /* verdicts taken at once */
+#define NODE_FAILED_MAX    65536 /* notices kept */
+#define NODE_ROOTS_KEPT    256   /* newest roots, for headers that name them */
+#define NODE_HEADS_KEPT    8192  /* heads not yet published; more than CHAIN_UNSYNCED_BLOCKS */
+#define NODE_INPUTS_MAX    1024  /* a commit may bring REPLICA_TREE_MAX executions */
+#define NODE_HELD_MAX      16384 /* committed blocks whose journal records are still needed */
+#define NODE_HOUSEKEEP_US  1000000
+#define NODE_CHAIN_SYNC_US 50000 /* so long a committed block may be in the journal alone */
+#define NODE_EVENTS_MAX    256   /* of the network, handled at once */
+#define NODE_GOSSIP_BYTES  60000 /* transactions of one message to the peers */
 #define NODE_PENDING_MAX                                                                           \
     160 /* blocks whose transactions are remembered; more than REPLICA_TREE_MAX */
 
@@ -190,6 +191,8 @@ struct node {
     size_t held_first, held_count;
     enum node_housekeeping house;
     uint64_t house_lsn, house_height, house_at_us;
+    uint64_t
+        chain_sync_us; /* monotonic: when the chain log is to be synced; UINT64_MAX: nothing waits */
     bool head_is_set;
     uint64_t head_set_height;
     uint64_t free_bytes, space_checked_us;
@@ -223,6 +226,7 @@ struct node {
     pthread_mutex_t head_lock;     /* published, stats_copy */
     pthread_cond_t head_moved;
     struct node_head published;
+    bool is_published;
     struct node_stats stats_copy;
     struct peer_info *peers_copy; /* [NET_PEERS_MAX] */
     size_t peers_count;
@@ -321,7 +325,7 @@ MUST_CHECK enum status node_fold_block(struct node *node, const struct block *bl
                                        const uint8_t id[HASH_BYTES], size_t block_bytes,
                                        bool root_wanted, bool live, uint8_t root[HASH_BYTES]);
 MUST_CHECK enum status node_append_genesis_events(struct node *node);
-/* node_head_keep: the newest head waits until the files of its height are durable and published. */
+/* node_head_keep: the newest head waits until the files of its height are durable. */
 void node_head_keep(struct node *node);
 void node_root_keep(struct node *node, uint64_t height, const uint8_t root[HASH_BYTES]);
 void node_root_tell(const struct node_root *slot, struct replica_input *executed);

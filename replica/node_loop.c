@@ -250,8 +250,8 @@ static int64_t sleep_us(struct node *node)
     if (node->timer_us != 0 && node->timer_us < until) until = node->timer_us;
     uint64_t wait = until > now ? until - now : 0, gather = gather_us(node);
     uint64_t steady = node_steady_us();
-    if (node->net_due_us < steady + wait)
-        wait = node->net_due_us > steady ? node->net_due_us - steady : 0;
+    uint64_t due = node->net_due_us < node->chain_sync_us ? node->net_due_us : node->chain_sync_us;
+    if (due < steady + wait) wait = due > steady ? due - steady : 0;
     return (int64_t)(gather > 0 && gather < wait ? gather : wait);
 }
 

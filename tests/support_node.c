@@ -161,12 +161,12 @@ static void observe(struct sn_witness *witness, struct node *node)
         remember(witness->committed, head->height, SN_HEIGHTS_MAX, head->block_id, "height");
     }
     if (head->height > witness->committed_height) witness->committed_height = head->height;
-    struct node_head published;
-    node_head(node, &published);
-    if (published.height < witness->published_height) return;
-    witness->published_height = published.height;
-    witness->published_txs = published.tx_total;
-    memcpy(witness->published_id, published.block_id, HASH_BYTES);
+    struct head named;
+    if (!head_published(node->head_file, &named)) return;
+    if (named.mark.height < witness->published_height) return;
+    witness->published_height = named.mark.height;
+    witness->published_txs = node->waiting[named.mark.height % NODE_HEADS_KEPT].tx_total;
+    memcpy(witness->published_id, named.mark.id, HASH_BYTES);
 }
 
 /* ---- a running node: at most one at a time ---- */

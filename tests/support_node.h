@@ -62,7 +62,8 @@ struct sn_witness {
     struct sn_known votes[SN_ROUNDS_MAX]; /* by epoch and round: the block that was signed for */
     struct sn_known committed[SN_HEIGHTS_MAX]; /* by height */
     uint64_t signed_round, committed_height;   /* highest of them, epochs counted as rounds */
-    uint64_t published_height;
+    uint64_t published_height; /* what the head's file names: a start has it at once, what else was
+                                * committed once the node runs */
     uint64_t published_txs;
     uint8_t published_id[HASH_BYTES];
 };

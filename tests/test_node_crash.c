@@ -202,7 +202,7 @@ static struct sn_script script_again(const struct base *base)
 }
 
 /* check_restart: the node recovers on this disk, has all that was published, takes every transfer again
- * and goes on; its log passes an audit. */
+ * and goes on; then it has all that was committed, and its log passes an audit. */
 static void check_restart(const struct base *base, struct disk *disk,
                           const struct sn_witness *before)
 {
