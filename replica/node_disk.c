@@ -111,6 +111,21 @@ enum status node_disk_recover_records(struct node *node)
     }
 }
 
+/* node_disk_chain_is_behind: the chain log ends below what the superblock knows to have been durable. The superblock
+ * says so before anything is written there: else a power cut on the way up again would look like damage. */
+enum status node_disk_chain_is_behind(struct node *node)
+{
+    struct journal_marks marks = journal_marks_of(journal_superblock(node->journal));
+    struct log_position end = chain_position(node->chain);
+    marks.log_segment = end.segment;
+    marks.log_offset = end.offset;
+    marks.log_height = chain_height(node->chain);
+    memcpy(marks.log_block_id, chain_last_id(node->chain), HASH_BYTES);
+    memset(marks.exec_root, 0, HASH_BYTES);
+    TRY(journal_release(node->journal, 0, &marks));
+    return journal_settle(node->journal);
+}
+
 /* ---- the core's records ---- */
 
 /* node_disk_append journals one record of the core. All records are the core's, so both count alike. */

@@ -336,6 +336,7 @@ void node_publish(struct node *node);
 
 /* node_disk.c */
 MUST_CHECK enum status node_disk_open(struct node *node, struct log_mark *hint, const char **why);
+MUST_CHECK enum status node_disk_chain_is_behind(struct node *node);
 MUST_CHECK enum status node_disk_recover_records(struct node *node);
 void node_disk_close(struct node *node);
 MUST_CHECK enum status node_disk_append(struct node *node, const struct replica_output *output);

@@ -75,7 +75,12 @@ static enum status open_chain(struct node *node, const struct log_mark *hint, co
     struct chain_opened opened;
     TRY(path_of(node, "data/log", path));
     enum status status = chain_open(&node->chain, &node->io, path, node->genesis_id, hint, &opened);
-    if (status == STATUS_CORRUPT) *why = "the chain log is damaged below its durable end";
+    if (status == STATUS_CORRUPT) {
+        *why = "the chain log is damaged below its durable end";
+        TRACE(ERROR, "replica", "start", *why, trace_u64("segment", opened.fault_segment),
+              trace_u64("offset", opened.fault_offset), trace_u64("height", opened.height),
+              trace_u64("durable", hint->height));
+    }
     if (status == STATUS_WRONG_CHAIN) *why = "the chain log belongs to another chain";
     TRY(status);
     if (opened.cut_bytes[SEGMENT_CHAIN] > 0) {
@@ -85,6 +90,8 @@ static enum status open_chain(struct node *node, const struct log_mark *hint, co
     if (opened.behind) {
         TRACE(WARN, "replica", "start", "the chain log is older than it was once",
               trace_u64("height", opened.height), trace_u64("durable", hint->height));
+        *why = "the journal's superblock cannot be written";
+        return node_disk_chain_is_behind(node);
     }
     return STATUS_OK;
 }

@@ -166,6 +166,26 @@ static struct vote vote_of(struct cluster *cluster, uint32_t at, uint8_t block)
     return vote;
 }
 
+/* A log that was lost is shorter than its journal knows it was: no cut on the way up again looks like damage. */
+static void a_lost_log_is_fetched_again_through_power_cuts(void **state)
+{
+    (void)state;
+    struct cluster *cluster = make(4, 0, 12);
+    start_all(cluster, 4);
+    for (uint64_t height = 40; height <= 120; height += 40) {
+        assert_true(cluster_run_until_height(cluster, height, 20000000));
+        cluster_run(cluster, 1500000); /* its journal has let go of what the log has */
+    }
+    for (uint64_t cut = 0; cut < 40; cut++) {
+        cluster_kill(cluster, 2);
+        if (cut % 8 == 0) cluster_lose_data(cluster, 2);
+        cluster_start(cluster, 2);
+        cluster_run(cluster, 20000 + cut % 8 * 40000);
+    }
+    assert_true(cluster_run_until_height(cluster, cluster_height(cluster, 0) + 30, 120000000));
+    stop_and_compare(cluster, 4);
+}
+
 static void evidence_that_one_node_hears_is_in_every_state(void **state)
 {
     (void)state;
@@ -252,6 +272,7 @@ int main(void)
         cmocka_unit_test(one_crash_of_four_never_halts),
         cmocka_unit_test(two_halves_stop_and_heal),
         cmocka_unit_test(fresh_and_stopped_nodes_catch_up),
+        cmocka_unit_test(a_lost_log_is_fetched_again_through_power_cuts),
         cmocka_unit_test(power_cuts_anywhere_lose_nothing),
         cmocka_unit_test(evidence_that_one_node_hears_is_in_every_state),
         cmocka_unit_test(votes_that_come_late_are_counted),
