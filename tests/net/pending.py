@@ -44,10 +44,12 @@ def main():
         check(int(node.data("/v1/mempool")["txs"]) == 0, "some are left")
         check(int(node.data("/v1/status")["tx_total"]) >= total + 200, "too few are in the chain")
         blocks = node.height() - before
+        largest = max(int(block["tx_count"]) for block in node.pages("/v1/blocks"))
         net.stop()
         audit = node.run_json("audit", "replay", "--home", node.home)
         check(audit["violations"] == "0", "the audit found %s" % audit)
-    print("%d pending, committed in %d blocks" % (total, blocks))
+    check(largest >= 5000, "the largest block has %d" % largest)
+    print("%d pending, committed in %d blocks, the largest of %d" % (total, blocks, largest))
     print("1 passed, 0 failed")
 
 
