@@ -4,6 +4,8 @@
 
 #include "tests/support_cluster_internal.h"
 
+#define NEVER (UINT64_MAX / 2) /* an operation that is not reached */
+
 static void ok(enum status status, const char *what)
 {
     if (status != STATUS_OK) fail_msg("%s: %s", what, status_name(status));
@@ -333,6 +335,8 @@ void cluster_lose_data(struct cluster *cluster, uint32_t at)
     struct machine *machine = &cluster->machines[at];
     struct io io = disk_io(machine->disk);
     assert_false(machine->up);
+    disk_crash_at(machine->disk, NEVER); /* a cut that waits for its operation is not for these */
+    settle_faults(machine);
     enum status status = io_list(&io, HOME "/data/log", lose_file, machine);
     if (status == STATUS_NOT_FOUND) return;
     ok(status, "list");
@@ -377,7 +381,7 @@ void cluster_calm(struct cluster *cluster)
         machine->sync_us = cluster->options.sync_us;
         disk_faults_clear(machine->disk);
         machine->may_stop = false;
-        disk_crash_at(machine->disk, UINT64_MAX / 2);
+        disk_crash_at(machine->disk, NEVER);
     }
 }
 
