@@ -12,6 +12,7 @@
 #include "apply/genesis.h"
 #include "apply/operation.h"
 #include "apply/transaction.h"
+#include "log/signature.h"
 #include "tools/chain_info.h"
 #include "tools/derive.h"
 
@@ -111,7 +112,7 @@ size_t load_sign(const struct load_terms *terms, struct load_sender *from,
     assert(status == STATUS_OK);
 
     struct tx_signature signed_by = {.key_index = 0};
-    crypto_sign_detached(signed_by.signature, NULL, message, message_count, from->secret);
+    signature_make(from->secret, message, message_count, signed_by.signature);
     struct writer w = writer_of(signature, sizeof signature);
     tx_signature_write(&w, &signed_by);
     struct tx tx = {.content = fields, .signatures = {signature, writer_bytes(&w), 1}};

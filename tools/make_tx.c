@@ -1,12 +1,12 @@
 #include "tools/make_tx.h"
 
 #include <assert.h>
-#include <sodium.h>
 #include <stdio.h>
 
 #include "api/transaction_json.h"
 #include "apply/genesis.h"
 #include "apply/operation.h"
+#include "log/signature.h"
 #include "tools/text.h"
 
 #define COIN_DECIMALS 9
@@ -160,7 +160,7 @@ enum status make_signature(struct made_tx *tx, const uint8_t secret[64])
     TRY(tx_signed_bytes((struct bytes){tx->content, tx->content_count}, tx->chain, message,
                         sizeof message, &message_count));
     signatures[place].key_index = (uint8_t)index;
-    crypto_sign_detached(signatures[place].signature, NULL, message, message_count, secret);
+    signature_make(secret, message, message_count, signatures[place].signature);
     return put_signatures(tx, signatures, count);
 }
 
