@@ -20,6 +20,7 @@
 
 static char directory[512];
 static pid_t processes[RIG_NODES_MAX];
+const char *rig_program = "cairn";
 unsigned rig_nodes;
 uint16_t rig_port[RIG_NODES_MAX];
 static struct load_terms terms;
@@ -88,11 +89,11 @@ static uint16_t read_port(unsigned at)
 static pid_t start_node(unsigned at, const char *gather)
 {
     char program[512], home[600], trace[600];
-    ssize_t count = readlink("/proc/self/exe", program, sizeof program - 16);
+    ssize_t count = readlink("/proc/self/exe", program, sizeof program - 32);
     if (count <= 0) rig_fail("no name of this program");
     program[count] = 0;
     *strrchr(program, '/') = 0;
-    strcpy(strrchr(program, '/'), "/cairn");
+    strcpy(strrchr(program, '/') + 1, rig_program);
     snprintf(home, sizeof home, "%s/node%u", directory, at);
     snprintf(trace, sizeof trace, "%s/trace%u", directory, at);
     pid_t process = fork();

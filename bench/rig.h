@@ -19,6 +19,7 @@ extern uint16_t rig_port[RIG_NODES_MAX];
 
 /* rig_start makes the network (`gather`: setting consensus.gather of its nodes) and waits until the nodes answer. rig_stop ends it in order and removes
  * its directory. Whatever fails ends the program and the nodes. */
+extern const char *rig_program; /* of the nodes, below the build folder: "cairn" */
 void rig_start(unsigned validators, const char *gather);
 void rig_stop(void);
 _Noreturn void rig_fail(const char *what);
