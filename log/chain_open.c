@@ -221,15 +221,21 @@ static enum status behind_check(struct recovery *recovery, size_t index, enum st
     uint64_t number = recovery->chain->span_base + index;
     bool clean = why == STATUS_NOT_FOUND && recovery->raw_bytes == recovery->file_bytes;
     bool sealed = false;
-    if (why == STATUS_NOT_FOUND && !clean) {
+    if (!clean) {
         struct chain_seal seal;
         char path[IO_PATH_MAX];
         int file;
         TRY(chain_path(recovery->chain->dir, SEGMENT_CHAIN, number, path));
         TRY(io_open(recovery->chain->io, path, 0, &file));
         enum status status = chain_seal_read(recovery->chain->io, file, &seal);
+        sealed =
+            why == STATUS_NOT_FOUND && status == STATUS_OK && seal.raw_bytes == recovery->raw_bytes;
+        /* A zero behind the end is what file_rewrite leaves when it is cut. */
+        uint8_t byte = 1;
+        if (recovery->raw_bytes + 1 == recovery->file_bytes)
+            status = io_read_exact(recovery->chain->io, file, recovery->raw_bytes, &byte, 1);
+        clean = why == STATUS_TORN && status == STATUS_OK && byte == 0;
         io_release(recovery->chain->io, file);
-        sealed = status == STATUS_OK && seal.raw_bytes == recovery->raw_bytes;
     }
     if (!clean && !sealed) return fault(recovery, number, recovery->raw_bytes);
     recovery->opened->behind = true;
@@ -429,6 +435,19 @@ static struct chain *chain_new(struct io *io, const char *dir, const uint8_t cha
     return NULL;
 }
 
+/* A log that is behind has no published head until the node publishes again: one that names more than there is
+ * would make damage of whatever a crash leaves of the blocks that come now. */
+static enum status head_forget(struct recovery *recovery)
+{
+    struct chain *chain = recovery->chain;
+    char path[IO_PATH_MAX];
+    if (!recovery->opened->behind) return STATUS_OK;
+    (void)snprintf(path, sizeof path, "%s/" HEAD_FILE, chain->dir);
+    enum status status = io_unlink(chain->io, path);
+    if (status == STATUS_NOT_FOUND) return STATUS_OK;
+    return status == STATUS_OK ? io_dir_sync(chain->io, chain->dir) : status;
+}
+
 enum status chain_open(struct chain **chain, struct io *io, const char *dir,
                        const uint8_t chain_id[HASH_BYTES], const struct log_mark *hint,
                        struct chain_opened *opened)
@@ -442,6 +461,7 @@ enum status chain_open(struct chain **chain, struct io *io, const char *dir,
     enum status status = chain_list(io, dir, &recovery.listing);
     if (status == STATUS_OK) status = durable_find(&recovery, hint);
     if (status == STATUS_OK) status = blocks_find(&recovery);
+    if (status == STATUS_OK) status = head_forget(&recovery);
     if (status == STATUS_OK) status = blocks_adopt(&recovery);
     if (status == STATUS_OK) status = side_adopt(&recovery, SEGMENT_RECEIPTS);
     if (status == STATUS_OK) status = side_adopt(&recovery, SEGMENT_EVENTS);

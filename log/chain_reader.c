@@ -2,6 +2,7 @@
  * segments begin, the offsets of one unsealed file of each kind - and never a read of a body. */
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +24,10 @@ struct chain_reader {
     char dir[IO_PATH_MAX];
     uint8_t chain_id[HASH_BYTES];
     pthread_mutex_t lock;
-    bool limited, follows;
+    bool limited;
+    _Atomic bool follows;
+    pthread_mutex_t mark_lock; /* so that the writer never waits for a scan */
+    struct log_mark mark;      /* that it follows */
     struct head
         head;        /* newest seen; generation 0: none. If limited, mark.height is the limit; if it
                        * follows, only `mark` is meant */
@@ -93,9 +97,15 @@ static enum status segments_find(struct chain_reader *reader)
 static enum status head_refresh(struct chain_reader *reader)
 {
     struct head head = reader->head;
+    enum status status = STATUS_OK;
     if (reader->limited) return STATUS_OK;
-    enum status status =
-        reader->follows ? STATUS_OK : head_read(reader->io, reader->dir, reader->chain_id, &head);
+    if (atomic_load(&reader->follows)) {
+        pthread_mutex_lock(&reader->mark_lock);
+        head.mark = reader->head.mark = reader->mark;
+        pthread_mutex_unlock(&reader->mark_lock);
+    } else {
+        status = head_read(reader->io, reader->dir, reader->chain_id, &head);
+    }
     if (status == STATUS_NOT_FOUND) return reader->head.generation > 0 ? STATUS_OK : status;
     if (status != STATUS_OK) return status;
     if (reader->head.generation == 0 && reader->count == 0) TRY(segments_find(reader));
@@ -214,7 +224,8 @@ static enum status sealed_find(struct chain_reader *reader, enum segment_kind ki
 static enum status place_find(struct chain_reader *reader, enum segment_kind kind, uint64_t height,
                               struct place *place)
 {
-    if (reader->follows || reader->head.generation == 0 || height > reader->head.mark.height) {
+    if (atomic_load(&reader->follows) || reader->head.generation == 0 ||
+        height > reader->head.mark.height) {
         enum status status = head_refresh(reader);
         if (status != STATUS_OK) return status;
         if (height > reader->head.mark.height) return STATUS_NOT_FOUND;
@@ -247,6 +258,7 @@ enum status chain_reader_open(struct chain_reader **opened, struct io *io, const
         free(reader);
         return STATUS_NO_MEMORY;
     }
+    pthread_mutex_init(&reader->mark_lock, NULL);
     reader->io = io;
     memcpy(reader->chain_id, chain_id, HASH_BYTES);
     (void)snprintf(reader->dir, sizeof reader->dir, "%s", dir);
@@ -266,6 +278,7 @@ void chain_reader_close(struct chain_reader *reader)
         free(reader->offsets[kind].at);
     }
     free(reader->first);
+    pthread_mutex_destroy(&reader->mark_lock);
     pthread_mutex_destroy(&reader->lock);
     free(reader);
 }
@@ -286,10 +299,10 @@ enum status chain_reader_limit(struct chain_reader *reader, uint64_t height)
 
 void chain_reader_follow(struct chain_reader *reader, const struct log_mark *mark)
 {
-    pthread_mutex_lock(&reader->lock);
-    reader->follows = true;
-    reader->head.mark = *mark;
-    pthread_mutex_unlock(&reader->lock);
+    pthread_mutex_lock(&reader->mark_lock);
+    reader->mark = *mark;
+    pthread_mutex_unlock(&reader->mark_lock);
+    atomic_store(&reader->follows, true);
 }
 
 enum status chain_reader_head(struct chain_reader *reader, struct head *head)

@@ -88,14 +88,44 @@ static void chain_never_cuts_below_the_hint(void **state)
                      STATUS_WRONG_CHAIN);
 }
 
+/* Recovery itself may have been cut while it made the end of an older log durable: one zero too many. */
+static void chain_takes_an_older_log_whose_recovery_was_cut(void **state)
+{
+    (void)state;
+    fixture_write(20, false);
+    struct log_mark hint = {.height = FIXTURE_COUNT};
+    char path[IO_PATH_MAX];
+    const uint8_t *bytes;
+    size_t count;
+    fixture_file_name(SEGMENT_CHAIN, fixture_newest_segment(), path);
+    assert_true(disk_file(fixture.disk, path, &bytes, &count));
+    for (uint8_t byte = 0; byte < 3; byte++) {
+        struct chain_opened opened;
+        struct chain *chain;
+        int file;
+        OK(io_open(&fixture.io, path, IO_OPEN_WRITE, &file));
+        OK(io_write_at(&fixture.io, file, count, &byte, 1));
+        OK(io_close(&fixture.io, file));
+        enum status status =
+            chain_open(&chain, &fixture.io, FIXTURE_DIR, LOG_CHAIN_ID, &hint, &opened);
+        assert_int_equal(status, byte == 0 ? STATUS_OK : STATUS_CORRUPT);
+        if (status != STATUS_OK) continue;
+        assert_true(opened.behind);
+        assert_int_equal(opened.height, 20);
+        assert_int_equal(opened.cut_bytes[SEGMENT_CHAIN], 1);
+        chain_close(chain);
+    }
+}
+
 /* An older set of files that ends with a sealed one is whole, though it ends below the hint. */
 static void chain_takes_an_older_log_that_ends_with_a_sealed_segment(void **state)
 {
     (void)state;
-    fixture_write(FIXTURE_COUNT, false);
+    fixture_write(FIXTURE_COUNT, true);
     struct log_mark hint = {.height = FIXTURE_COUNT};
     memcpy(hint.id, fixture.blocks.at[FIXTURE_COUNT].id, HASH_BYTES);
     for (uint64_t number = fixture_newest_segment(); number > 0; number--) {
+        struct head head;
         struct chain_opened opened;
         for (enum segment_kind kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
             char path[IO_PATH_MAX];
@@ -109,6 +139,7 @@ static void chain_takes_an_older_log_that_ends_with_a_sealed_segment(void **stat
         OK(chain_open(&chain, &on, FIXTURE_DIR, LOG_CHAIN_ID, &hint, &opened));
         assert_true(opened.behind);
         assert_true(opened.height > 0 && opened.height < FIXTURE_COUNT);
+        assert_int_equal(head_read(&on, FIXTURE_DIR, LOG_CHAIN_ID, &head), STATUS_NOT_FOUND);
         chain_close(chain);
         disk_close(older);
     }
@@ -548,6 +579,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(chain_cuts_every_truncation_beyond_the_hint),
         CLAIM(chain_never_cuts_below_the_hint),
+        CLAIM(chain_takes_an_older_log_whose_recovery_was_cut),
         CLAIM(chain_takes_an_older_log_that_ends_with_a_sealed_segment),
         CLAIM(chain_verify_detects_every_damaged_byte),
         CLAIM(chain_verify_detects_damage_in_a_sealed_file),
