@@ -51,7 +51,9 @@ enum status replica_recover_committed(struct replica *replica, const struct bloc
 static void keep_epoch_qc(struct replica *replica, const struct qc *qc)
 {
     if (qc->epoch + 1 != replica->config.epoch.number ||
-        memcmp(qc->commit_id, replica->base.id, HASH_BYTES) != 0) {
+        qc->commit_height != replica->base.height ||
+        memcmp(qc->commit_id, replica->base.id, HASH_BYTES) != 0 || !replica->rules.set_before ||
+        qc_check(qc, replica->rules.set_before) != STATUS_OK) {
         return;
     }
     qc_keep(&replica->epoch_qc, qc);

@@ -17,7 +17,7 @@
 #define OK(expression) assert_int_equal((expression), STATUS_OK)
 
 #define TXS              (UINT64_C(240)) /* segments roll */
-#define YOUNG_OPERATIONS 75
+#define YOUNG_OPERATIONS 200
 #define RECORDS_MAX      512
 #define VALIDATOR        SN_HOME "/validator"
 #define TIME_AT          102 /* of time_us in a header */
