@@ -11,7 +11,9 @@
 
 #define SIGNATURES_A_PART 8
 #define COMMANDS_A_PART   32
-#define FEW               8 /* signatures or commands: are checked on the loop */
+#define FEW               8    /* signatures or commands: are checked on the loop, */
+#define FEW_BYTES         4096 /* of a body; */
+#define A_TURN            32   /* so many in one turn of it */
 
 struct check_item {
     uint8_t key[32], signature[64], message[VOTE_SIGNED_BYTES];
@@ -99,6 +101,14 @@ static void answer_signatures(struct node *node, uint64_t verify_id, bool good)
                          .kind = INPUT_VERIFIED, .verify_id = verify_id, .good = good});
 }
 
+/* takes counts what the loop checks in this turn: nobody makes it check without end. */
+static bool takes(struct node *node, uint32_t count)
+{
+    if (count > FEW || node->checked_here + count > A_TURN) return false;
+    node->checked_here += count;
+    return true;
+}
+
 static bool few_hold(const struct replica_output *output)
 {
     for (uint32_t i = 0; i < output->count; i++) {
@@ -111,7 +121,7 @@ static bool few_hold(const struct replica_output *output)
 
 enum status node_check_signatures(struct node *node, const struct replica_output *output)
 {
-    if (output->count <= FEW) {
+    if (takes(node, output->count)) {
         answer_signatures(node, output->verify_id, few_hold(output));
         return STATUS_OK;
     }
@@ -273,7 +283,7 @@ enum status node_check_body(struct node *node, const struct replica_output *outp
     }
     check->params = node->params;
     check->chain_tag = ledger_chain_tag(node->ledger);
-    if (check->count > FEW || check->item_count > 0) {
+    if (check->item_count > 0 || output->bytes.count > FEW_BYTES || !takes(node, check->count)) {
         start_body(node, check);
         return STATUS_OK;
     }

@@ -324,12 +324,13 @@ void node_publish(struct node *node)
 {
     struct log_mark mark;
     bool any = chain_written_mark(node->chain, &mark);
+    bool moved = any && (!node->is_published || mark.height > node->published.height);
     struct node_stats stats;
     copy_stats(node, &stats);
+    if (moved) chain_reader_follow(node->reader, &mark);
     pthread_mutex_lock(&node->head_lock);
     node->stats_copy = stats;
-    if (any && (!node->is_published || mark.height > node->published.height)) {
-        chain_reader_follow(node->reader, &mark);
+    if (moved) {
         node->published = node->waiting[mark.height % NODE_HEADS_KEPT];
         assert(node->published.height == mark.height);
         node->is_published = true;

@@ -358,14 +358,16 @@ static void set_head(struct node *node)
  * blocks, and then serves many of them. Only a new epoch waits for it. */
 static void keep_chain(struct node *node)
 {
-    uint64_t durable = chain_durable_height(node->chain), now = node_steady_us();
-    if (chain_height(node->chain) == durable) {
+    uint64_t now = node_steady_us();
+    struct log_mark mark = {0};
+    bool any = chain_durable_mark(node->chain, &mark);
+    if (any && mark.height == chain_height(node->chain)) {
         node->chain_sync_us = UINT64_MAX;
         return;
     }
     chain_push(node->chain);
     if (node->chain_sync_us == UINT64_MAX) node->chain_sync_us = now + NODE_CHAIN_SYNC_US;
-    bool epoch_waits = durable < node->epoch.base_height;
+    bool epoch_waits = chain_durable_height(node->chain) < node->epoch.base_height;
     if (now < node->chain_sync_us && !epoch_waits && !ring_is_filling(node)) return;
     chain_flush(node->chain);
     node->chain_sync_us = UINT64_MAX;

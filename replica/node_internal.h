@@ -190,9 +190,9 @@ struct node {
     struct node_held held[NODE_HELD_MAX]; /* a queue, heights ascending */
     size_t held_first, held_count;
     enum node_housekeeping house;
+    uint32_t checked_here; /* signatures and commands, on the loop in this turn of it */
     uint64_t house_lsn, house_height, house_at_us;
-    uint64_t
-        chain_sync_us; /* monotonic: when the chain log is to be synced; UINT64_MAX: nothing waits */
+    uint64_t chain_sync_us; /* monotonic: the chain log's next sync; UINT64_MAX: none is due */
     bool head_is_set;
     uint64_t head_set_height;
     uint64_t free_bytes, space_checked_us;

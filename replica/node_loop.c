@@ -273,6 +273,7 @@ static enum status pump(struct node *node)
 enum status node_turn(struct node *node, uint64_t wait_us)
 {
     bool busy = false, is_signed = false;
+    node->checked_here = 0;
     TRY(node_net_take(node, &busy));
     TRY(node_sign_take(node, &is_signed));
     if (is_signed) TRY(run_queue(node));

@@ -90,10 +90,10 @@ static enum status open_chain(struct node *node, const struct log_mark *hint, co
     if (opened.behind) {
         TRACE(WARN, "replica", "start", "the chain log is older than it was once",
               trace_u64("height", opened.height), trace_u64("durable", hint->height));
-        *why = "the journal's superblock cannot be written";
-        return node_disk_chain_is_behind(node);
+        status = node_disk_chain_is_behind(node);
+        if (status != STATUS_OK) *why = "the journal's superblock cannot be written";
     }
-    return STATUS_OK;
+    return status;
 }
 
 /* ---- replay ---- */

@@ -41,8 +41,9 @@ struct machine {
     uint64_t paused_us, sync_us; /* stands still until then; longest operation of its disk */
     int64_t skew_us;
     bool is_full;
-    bool may_stop; /* a fault of its disk was armed */
-    bool lied;     /* once, and what it sent then may arrive late */
+    bool may_stop;   /* a fault of its disk was armed */
+    bool keeps_head; /* of the folder that is lost */
+    bool lied;       /* once, and what it sent then may arrive late */
     uint32_t corrupt_ppm;
     struct held_op held[HELD_MAX];
     size_t held_count;

@@ -294,6 +294,34 @@ static void node_notices_after_the_newest_are_none(void **state)
     stop_node();
 }
 
+/* Readers of this process see a height before it is durable; the head's file names it soon after. */
+static void node_names_in_its_head_what_it_has_published(void **state)
+{
+    (void)state;
+    char folder[320];
+    struct node_head published;
+    struct head named = {.generation = 0};
+    struct chain_buffer buffer = {0};
+    start_node(0);
+    snprintf(folder, sizeof folder, "%s/data/log", net.node_home);
+    uint64_t height = node_wait_height(net.node, 1, TIMEOUT_US);
+    assert_true(height > 0);
+    node_head(net.node, &published);
+    for (enum segment_kind kind = 0; kind < SEGMENT_KIND_COUNT; kind++) {
+        struct chain_record record;
+        assert_int_equal(chain_read(node_chain(net.node), kind, published.height, &buffer, &record),
+                         STATUS_OK);
+    }
+    for (uint64_t waited = 0; named.mark.height < height; waited += 1000) {
+        assert_true(waited < TIMEOUT_US);
+        usleep(1000);
+        enum status status = head_read(&net.io, folder, node_genesis_id(net.node), &named);
+        assert_true(status == STATUS_OK || status == STATUS_NOT_FOUND);
+    }
+    chain_buffer_free(&buffer);
+    stop_node();
+}
+
 static size_t own_bodies(const struct node *node, uint8_t first)
 {
     size_t count = 0;
@@ -334,6 +362,7 @@ int main(void)
         cmocka_unit_test(node_notices_after_the_newest_are_none),
         cmocka_unit_test(node_admits_what_its_submitter_has_left),
         cmocka_unit_test(node_remembers_the_last_body_of_a_round),
+        cmocka_unit_test(node_names_in_its_head_what_it_has_published),
     };
     return cmocka_run_group_tests(tests, make_net, drop_net);
 }
